@@ -1,0 +1,407 @@
+//! One call: a task on the shared runtime that takes a job to the provider and its answer to the caller.
+//!
+//! The task never touches an actor's state. It holds a [`Slip`], and whatever
+//! becomes of it (an answer, a fault, a caller who left, a panic) the slip
+//! reports to the key exactly once.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use futures_util::future::{Either, select};
+use tokio::time::timeout_at;
+
+use crate::clock::Moment;
+use crate::dialect::Dialect;
+use crate::error::SendError;
+use crate::id::KeyId;
+use crate::outcome::{Attempt, Fault, Gauges, Reason, Served, Usage};
+use crate::policy::budget::RetryKind;
+use crate::policy::pick::KeyIndex;
+use crate::request::Delivery;
+use crate::secret::Secret;
+use crate::spec::Timeouts;
+use crate::upstream::{BodyStream, Call, Response, TransportError};
+use crate::wheel::{Answer, AnswerBody};
+
+use super::hub::Hub;
+use super::job::Job;
+use super::kernel::Ref;
+use super::key::Key;
+use super::message::{Back, End, Forward, Outcome, RawAnswer, Stray};
+use super::stream;
+
+/// Longer answers than this are no model's: images and audio come as links or in parts.
+const BODY_BYTES_MAX: usize = 64 << 20;
+
+/// What all calls of one key have in common.
+pub(crate) struct Line {
+    pub(crate) key: KeyId,
+    pub(crate) secret: Secret,
+    /// The credential as headers, made once.
+    pub(crate) credential: HeaderMap,
+    pub(crate) dialect: Arc<dyn Dialect>,
+    pub(crate) base_url: String,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) hub: Arc<Hub>,
+    /// Set by the key's actor while the key is disabled: a call not yet sent is not sent any more.
+    pub(crate) barred: AtomicBool,
+}
+
+/// The duty to report how a call ended. Dropped unfilled it reports a cancelled one.
+pub(crate) struct Slip {
+    outcome: Option<Outcome>,
+    key: Ref<Key>,
+    line: Arc<Line>,
+}
+
+impl Slip {
+    pub(crate) fn new(outcome: Outcome, key: Ref<Key>, line: Arc<Line>) -> Self {
+        Self { outcome: Some(outcome), key, line }
+    }
+
+    /// Notes what is known before the end.
+    pub(crate) fn note(&mut self, note: impl FnOnce(&mut Outcome)) {
+        if let Some(outcome) = &mut self.outcome {
+            note(outcome);
+        }
+    }
+
+    /// Reports the end.
+    pub(crate) fn settle(mut self, end: End) {
+        self.send(end);
+    }
+
+    fn send(&mut self, end: End) {
+        let Some(mut outcome) = self.outcome.take() else { return };
+        outcome.took = self.line.hub.clock.now().since(outcome.made.started);
+        outcome.end = end;
+        // If the key is gone the letter comes back in the error and, dropped, goes to its successor.
+        let _ = self.key.tell(OutcomeLetter::new(outcome, Arc::clone(&self.line)));
+    }
+}
+
+impl Drop for Slip {
+    fn drop(&mut self) {
+        self.send(End::Cancelled);
+    }
+}
+
+/// An outcome in the mail. Dropped unopened it goes to the key's successor.
+pub(crate) struct OutcomeLetter {
+    outcome: Option<Outcome>,
+    line: Arc<Line>,
+}
+
+impl OutcomeLetter {
+    pub(crate) fn new(outcome: Outcome, line: Arc<Line>) -> Self {
+        Self { outcome: Some(outcome), line }
+    }
+
+    /// Whose call it was.
+    pub(crate) fn key(&self) -> Option<KeyIndex> {
+        self.outcome.as_ref().map(|outcome| outcome.key)
+    }
+
+    /// Takes the outcome out; from here on its holder answers for it.
+    pub(crate) fn open(mut self) -> Option<Outcome> {
+        self.outcome.take()
+    }
+}
+
+impl Drop for OutcomeLetter {
+    fn drop(&mut self) {
+        let Some(outcome) = self.outcome.take() else { return };
+        let letter = Self::new(outcome, Arc::clone(&self.line));
+        let provider = self.line.key.provider.clone();
+        let forward = Forward { provider, message: Stray(letter) };
+        // By way of Root: the provider itself may be the one that is crashing.
+        if let Err(Forward { message: Stray(letter), .. }) = self.line.hub.root.tell(forward) {
+            // Without Root the wheel is stopping, and nobody counts any more.
+            drop(letter.open());
+        }
+    }
+}
+
+/// Takes `job` through one call.
+pub(crate) async fn run(line: Arc<Line>, mut job: Job, mut slip: Slip, started: Moment) {
+    let mut cut_off = line.hub.cut_off.subscribe();
+    let progress = {
+        let request = prepare(&line, &job);
+        let delivery = job.request.delivery;
+        let limits = Limits::new(&line, &job, started);
+        let exchange = pin!(exchange(&line, request, delivery, limits, &mut slip));
+        let interrupted = pin!(async {
+            let gone = pin!(job.abandoned());
+            let stopped = pin!(cut_off.wait_for(|cut| *cut));
+            match select(gone, stopped).await {
+                Either::Left(_) => Reason::CallerGone,
+                Either::Right(_) => Reason::Stopped,
+            }
+        });
+        match select(exchange, interrupted).await {
+            Either::Left((progress, _)) => progress,
+            Either::Right((Reason::CallerGone, _)) => Progress::Abandoned,
+            Either::Right(_) => Progress::CutOff,
+        }
+    };
+    match progress {
+        Progress::Answered(answer) => deliver(&line, job, slip, started, answer),
+        Progress::Failed(fault, answer) => give_back(&line, job, slip, started, fault, answer),
+        Progress::Abandoned => slip.settle(End::Cancelled),
+        Progress::CutOff => {
+            slip.settle(End::Cancelled);
+            job.end(Err(SendError::Draining));
+        }
+        Progress::DeadlineOver => {
+            slip.settle(End::Cancelled);
+            let attempts = job.take_attempts();
+            job.end(Err(SendError::DeadlineOver { attempts }));
+        }
+    }
+}
+
+/// How far a call got.
+enum Progress {
+    Answered(Good),
+    Failed(Fault, Option<Box<RawAnswer>>),
+    Abandoned,
+    CutOff,
+    DeadlineOver,
+}
+
+/// A good answer, or the good beginning of one.
+struct Good {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: GoodBody,
+}
+
+enum GoodBody {
+    Whole(Bytes, Option<Usage>),
+    Stream(stream::Begun),
+}
+
+/// The moments by which things must have happened.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    first_content: Moment,
+    total: Moment,
+    deadline: Moment,
+    pub(crate) idle: Duration,
+}
+
+impl Limits {
+    fn new(line: &Line, job: &Job, started: Moment) -> Self {
+        let timeouts = &line.timeouts;
+        let first = match (job.request.delivery, job.progress.next()) {
+            (Delivery::Whole, _) => timeouts.whole_content,
+            (Delivery::Stream, Some(_)) => timeouts.first_content_with_fallback,
+            (Delivery::Stream, None) => timeouts.first_content,
+        };
+        let total = started + timeouts.total;
+        Self {
+            first_content: (started + first).min(total),
+            total,
+            deadline: job.terms.deadline,
+            idle: timeouts.idle,
+        }
+    }
+
+    /// The last moment for anything at all.
+    pub(crate) fn last(&self) -> Moment {
+        self.total.min(self.deadline)
+    }
+
+    /// What it means that `what` didn't happen by then.
+    pub(crate) fn overrun(&self, now: Moment, what: &str) -> Late {
+        if now >= self.deadline { Late::Deadline } else { Late::Stalled(Fault::new(Reason::Stalled, what)) }
+    }
+}
+
+/// Why waiting ended.
+pub(crate) enum Late {
+    Deadline,
+    Stalled(Fault),
+}
+
+impl From<Late> for Progress {
+    fn from(late: Late) -> Self {
+        match late {
+            Late::Deadline => Self::DeadlineOver,
+            Late::Stalled(fault) => Self::Failed(fault, None),
+        }
+    }
+}
+
+fn prepare(line: &Line, job: &Job) -> Call {
+    let (path, body) = line.dialect.address_to(&job.request, job.model());
+    let mut headers = job.request.headers.clone();
+    if !body.is_empty() && !headers.contains_key(header::CONTENT_TYPE) {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    headers.extend(line.credential.clone());
+    let method: Method = job.request.method.clone();
+    Call { key: line.key.clone(), method, url: format!("{}{path}", line.base_url), headers, body }
+}
+
+async fn exchange(line: &Line, call: Call, delivery: Delivery, limits: Limits, slip: &mut Slip) -> Progress {
+    if line.barred.load(Ordering::Acquire) {
+        return Progress::Failed(Fault::new(Reason::Stopped, "the key was disabled before the call"), None);
+    }
+    let clock = line.hub.clock;
+    let by = limits.first_content.min(limits.deadline);
+    let response = match timeout_at(clock.instant(by), line.hub.upstream.call(call)).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => return Progress::Failed(transport_fault(line, &error), None),
+        Err(_) => return limits.overrun(clock.now(), "no answer came in time").into(),
+    };
+    let Response { status, headers, body } = response;
+    let gauges = line.dialect.gauges(&headers, clock.wall(clock.now()));
+    slip.note(|outcome| outcome.gauges = gauges);
+    if delivery == Delivery::Stream && status.is_success() && is_event_stream(&headers) {
+        let begun = stream::begin(line, body, limits, by).await;
+        return match begun {
+            Ok(begun) => {
+                let now = clock.now();
+                slip.note(|outcome| outcome.first_content = Some(now.since(outcome.made.started)));
+                Progress::Answered(Good { status, headers, body: GoodBody::Stream(begun) })
+            }
+            Err(stream::NoStream::Late(late)) => late.into(),
+            Err(stream::NoStream::Failed(fault, said)) => {
+                Progress::Failed(fault, Some(Box::new(RawAnswer { status, headers, body: said })))
+            }
+        };
+    }
+    let body = match collect(line, body, limits).await {
+        Ok(body) => body,
+        Err(progress) => return progress,
+    };
+    let now = clock.now();
+    slip.note(|outcome| outcome.first_content = Some(now.since(outcome.made.started)));
+    match line.dialect.fault_in(status, &headers, &body, clock.wall(now)) {
+        None => {
+            let usage = line.dialect.usage_in(&body);
+            Progress::Answered(Good { status, headers, body: GoodBody::Whole(body, usage) })
+        }
+        Some(fault) => {
+            let fault = scrub_fault(&line.secret, fault);
+            let body = scrubbed(line, body);
+            Progress::Failed(fault, Some(Box::new(RawAnswer { status, headers, body })))
+        }
+    }
+}
+
+async fn collect(line: &Line, mut body: BodyStream, limits: Limits) -> Result<Bytes, Progress> {
+    let clock = line.hub.clock;
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    loop {
+        let by = (clock.now() + limits.idle).min(limits.last());
+        let chunk = match timeout_at(clock.instant(by), body.next()).await {
+            Ok(Some(Ok(chunk))) => chunk,
+            Ok(Some(Err(error))) => return Err(Progress::Failed(transport_fault(line, &error), None)),
+            Ok(None) if rest.is_empty() => return Ok(first),
+            Ok(None) => return Ok(rest.freeze()),
+            Err(_) => return Err(limits.overrun(clock.now(), "the answer stopped coming").into()),
+        };
+        // Most answers are one chunk; only further ones are worth copying for.
+        if first.is_empty() && rest.is_empty() {
+            first = chunk;
+            continue;
+        }
+        if rest.is_empty() {
+            rest.extend_from_slice(&first);
+        }
+        rest.extend_from_slice(&chunk);
+        if rest.len() > BODY_BYTES_MAX {
+            let fault = Fault::new(Reason::Cut, format!("the answer is longer than {BODY_BYTES_MAX} bytes"));
+            return Err(Progress::Failed(fault, None));
+        }
+    }
+}
+
+fn deliver(line: &Arc<Line>, mut job: Job, mut slip: Slip, started: Moment, good: Good) {
+    let paid: Option<RetryKind> = job.paid.take();
+    let mut attempts = job.take_attempts();
+    attempts.push(attempt(line, &job, started, None));
+    let served = Served { provider: line.key.provider.clone(), attempts };
+    let Good { status, headers, body } = good;
+    match body {
+        GoodBody::Whole(bytes, usage) => {
+            slip.note(|outcome| outcome.usage = usage);
+            job.end(Ok(Answer { status, headers, body: AnswerBody::Whole(bytes), served, usage }));
+            slip.settle(End::Served { paid });
+        }
+        GoodBody::Stream(begun) => {
+            let body: BodyStream = Box::pin(stream::Handed::new(begun, Arc::clone(line), slip, paid));
+            // If the caller is gone the stream is dropped here, and with it the call.
+            job.end(Ok(Answer { status, headers, body: AnswerBody::Stream(body), served, usage: None }));
+        }
+    }
+}
+
+fn give_back(
+    line: &Line,
+    mut job: Job,
+    slip: Slip,
+    started: Moment,
+    fault: Fault,
+    answer: Option<Box<RawAnswer>>,
+) {
+    let attempt = attempt(line, &job, started, Some(fault.clone()));
+    job.attempts.push(attempt);
+    slip.settle(End::Failed { fault, back: Some(Back { job, answer }) });
+}
+
+fn attempt(line: &Line, job: &Job, started: Moment, fault: Option<Fault>) -> Attempt {
+    let took = line.hub.clock.now().since(started);
+    Attempt { key: line.key.clone(), model: job.model().clone(), started, took, fault }
+}
+
+/// What a broken exchange means.
+pub(crate) fn transport_fault(line: &Line, error: &TransportError) -> Fault {
+    let reason = match error {
+        TransportError::Connect(_) | TransportError::Lost(_) => Reason::Unreachable,
+        TransportError::Cut(_) => Reason::Cut,
+        TransportError::Unsendable(_) => Reason::CallerMistake,
+    };
+    Fault::new(reason, line.secret.scrub(&error.to_string()))
+}
+
+/// A fault in whose words the provider may have echoed the key.
+pub(crate) fn scrub_fault(secret: &Secret, fault: Fault) -> Fault {
+    let scrub = |text: &str| secret.scrub(text).into_boxed_str();
+    Fault { message: scrub(&fault.message), code: fault.code.as_deref().map(scrub), ..fault }
+}
+
+/// A body in which the provider may have echoed the key.
+fn scrubbed(line: &Line, body: Bytes) -> Bytes {
+    match std::str::from_utf8(&body) {
+        Ok(text) => match line.secret.scrub(text) {
+            clean if clean == text => body,
+            clean => clean.into(),
+        },
+        Err(_) => body,
+    }
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|kind| kind.trim_start().starts_with("text/event-stream"))
+}
+
+/// Runs a future on the shared runtime, detached.
+pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(task);
+}
+
+/// An outcome with nothing known yet.
+pub(crate) const NOTHING_KNOWN: Gauges = Gauges { requests: None, tokens: None };

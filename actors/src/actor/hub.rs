@@ -1,0 +1,88 @@
+//! What every actor shares: addresses, the board, and the way to a provider that may be restarting.
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::watch;
+
+use crate::board::Board;
+use crate::clock::Clock;
+use crate::id::ProviderId;
+use crate::upstream::Upstream;
+
+use super::kernel::{Message, On, Ref};
+use super::message::{Forward, Report};
+use super::provider::Provider;
+use super::root::Root;
+use super::stats::Stats;
+
+/// What there is before the first actor.
+#[derive(Clone)]
+pub(crate) struct HubParts {
+    pub(crate) clock: Clock,
+    pub(crate) upstream: Arc<dyn Upstream>,
+    pub(crate) board: Board,
+    pub(crate) dead_letters: Arc<AtomicU64>,
+    /// Turns true when calls under way must end: the grace of a drain is over.
+    pub(crate) cut_off: watch::Sender<bool>,
+    pub(crate) seed: u64,
+}
+
+/// Shared by all actors of one wheel.
+pub(crate) struct Hub {
+    pub(crate) parts: HubParts,
+    pub(crate) root: Ref<Root>,
+    pub(crate) stats: Ref<Stats>,
+    directory: RwLock<HashMap<ProviderId, Ref<Provider>>>,
+}
+
+impl Deref for Hub {
+    type Target = HubParts;
+
+    fn deref(&self) -> &HubParts {
+        &self.parts
+    }
+}
+
+impl Hub {
+    pub(crate) fn new(parts: HubParts, root: Ref<Root>, stats: Ref<Stats>) -> Self {
+        Self { parts, root, stats, directory: RwLock::default() }
+    }
+
+    /// The provider as it lives now. Root alone writes; a start or a restart is rare.
+    pub(crate) fn provider(&self, id: &ProviderId) -> Option<Ref<Provider>> {
+        self.directory.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    pub(crate) fn set_provider(&self, id: ProviderId, address: Ref<Provider>) {
+        self.directory.write().unwrap_or_else(PoisonError::into_inner).insert(id, address);
+    }
+
+    pub(crate) fn remove_provider(&self, id: &ProviderId) {
+        self.directory.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    /// Sends to a provider, through Root if it is restarting right now.
+    pub(crate) fn tell_provider<M: Message>(&self, id: &ProviderId, message: M)
+    where
+        Provider: On<M>,
+        Root: On<Forward<M>>,
+    {
+        let message = match self.provider(id) {
+            Some(provider) => match provider.tell(message) {
+                Ok(()) => return,
+                Err(message) => message,
+            },
+            None => message,
+        };
+        // Without Root the wheel is stopping: the message is dropped, and a job in it says so to its caller.
+        let _ = self.root.tell(Forward { provider: id.clone(), message });
+    }
+
+    /// Tells Stats; if it is gone, nobody listens.
+    pub(crate) fn report(&self, report: Report) {
+        let _ = self.stats.tell(report);
+    }
+}

@@ -1,0 +1,157 @@
+//! A request on its way. It carries everything: who waits for it, where it may go, what was tried.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::oneshot;
+
+use crate::error::SendError;
+use crate::id::{JobId, Model};
+use crate::outcome::Attempt;
+use crate::policy::budget::RetryKind;
+use crate::policy::pick::KeyIndex;
+use crate::policy::queue::Ticket;
+use crate::policy::route::Progress;
+use crate::request::{Request, Terms};
+use crate::wheel::Answer;
+
+use super::hub::Hub;
+use super::message::{Forward, Submit};
+
+/// A job that was dropped so often by crashing actors is probably what makes them crash.
+const CRASHES_MAX: u32 = 3;
+
+/// What a caller gets in the end.
+pub(crate) type Ending = Result<Answer, SendError>;
+
+/// One request on its way. Whoever holds it owes it an ending. Dropped without one (an actor
+/// crashed with the job in its hands or in its mailbox) it goes back to its provider by itself; after
+/// [`CRASHES_MAX`] times, or when there is no way back, its caller gets [`SendError::Lost`] and a
+/// dead letter is counted.
+pub(crate) struct Job {
+    state: Option<Box<State>>,
+    hub: Arc<Hub>,
+}
+
+/// What a job carries.
+pub(crate) struct State {
+    pub(crate) id: JobId,
+    pub(crate) request: Request,
+    pub(crate) terms: Terms,
+    pub(crate) progress: Progress,
+    /// The calls so far, the latest last.
+    pub(crate) attempts: Vec<Attempt>,
+    /// What a call is reckoned to use, in tokens.
+    pub(crate) tokens: u64,
+    /// What the call under way has cost its provider's retry budget.
+    pub(crate) paid: Option<RetryKind>,
+    /// The key that failed it last; others are preferred.
+    pub(crate) avoid: Option<KeyIndex>,
+    crashes: u32,
+    reply: oneshot::Sender<Ending>,
+}
+
+impl Job {
+    /// A new job, and where its ending will come.
+    pub(crate) fn new(
+        id: JobId,
+        request: Request,
+        terms: Terms,
+        progress: Progress,
+        tokens: u64,
+        hub: Arc<Hub>,
+    ) -> (Self, oneshot::Receiver<Ending>) {
+        let (reply, ending) = oneshot::channel();
+        let state = State {
+            id,
+            request,
+            terms,
+            progress,
+            attempts: Vec::new(),
+            tokens,
+            paid: None,
+            avoid: None,
+            crashes: 0,
+            reply,
+        };
+        (Self { state: Some(Box::new(state)), hub }, ending)
+    }
+
+    /// Gives it its ending. False if nobody was there to take it.
+    pub(crate) fn end(mut self, ending: Ending) -> bool {
+        self.state.take().is_some_and(|state| state.reply.send(ending).is_ok())
+    }
+}
+
+impl State {
+    /// The model as the provider at hand calls it.
+    pub(crate) fn model(&self) -> &Model {
+        &self.progress.here().model
+    }
+
+    /// What a queue must know of it.
+    pub(crate) fn ticket(&self) -> Ticket {
+        Ticket { model: self.model().clone(), caller: self.terms.caller, deadline: self.terms.deadline }
+    }
+
+    /// Whether nobody waits for it any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+
+    /// Waits until nobody waits for it any more.
+    pub(crate) async fn abandoned(&mut self) {
+        self.reply.closed().await;
+    }
+
+    /// Whether a crashing actor has dropped it before.
+    pub(crate) fn was_dropped(&self) -> bool {
+        self.crashes > 0
+    }
+
+    /// Takes its record.
+    pub(crate) fn take_attempts(&mut self) -> Vec<Attempt> {
+        std::mem::take(&mut self.attempts)
+    }
+}
+
+impl Deref for Job {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        self.state.as_deref().expect("a job has its state until it ends or is dropped")
+    }
+}
+
+impl DerefMut for Job {
+    fn deref_mut(&mut self) -> &mut State {
+        self.state.as_deref_mut().expect("a job has its state until it ends or is dropped")
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Job({:?})", self.state.as_ref().map(|state| state.id))
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        let Some(mut state) = self.state.take() else { return };
+        if state.reply.is_closed() {
+            return;
+        }
+        state.crashes += 1;
+        if state.crashes <= CRASHES_MAX {
+            let provider = state.progress.here().provider.clone();
+            let job = Self { state: Some(state), hub: Arc::clone(&self.hub) };
+            // By way of Root: the provider may be the one that is crashing, with its mailbox still open.
+            // Without Root the wheel is stopping, and the job is dropped again until it is lost.
+            let _ = self.hub.root.tell(Forward { provider, message: Submit(job) });
+        } else if state.reply.send(Err(SendError::Lost)).is_ok() {
+            self.hub.dead_letters.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}

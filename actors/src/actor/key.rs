@@ -1,0 +1,467 @@
+//! The key actor: one credential, its limits, and the last word on using it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::board::{Cause, KeyCounts, KeyState, KeyStatus, KeyView};
+use crate::clock::Moment;
+use crate::event::{Event, EventKind};
+use crate::id::Model;
+use crate::outcome::{Fault, Gauges, Reason};
+use crate::policy::concurrency::Concurrency;
+use crate::policy::credits::Credits;
+use crate::policy::key_state::{KeyHealth, Reach, Rest, Sharing};
+use crate::policy::pick::KeyIndex;
+use crate::policy::quota::{Quota, Taken};
+use crate::spec::{Dimension, KeySpec, Limits};
+use crate::wheel::KeyCommand;
+
+use super::call::{self, Line, NOTHING_KNOWN, OutcomeLetter, Slip};
+use super::job::Job;
+use super::kernel::{Life, Me, Message, On, Ref};
+use super::message::{
+    Adopt, Adopted, Bounced, Crash, Dispatch, End, Ended, Forward, Impose, LaneRested, Logging, Made, Obey,
+    Outcome, Ready, Recalled, Reinstate, Report, Rested, Retire, Settlement, ShareRest, Verdict,
+};
+use super::provider::Provider;
+use super::root::Root;
+
+/// Successes are reported to Stats in batches of this many: one message each would cost more than a call's rest.
+const REPORT_BATCH: u64 = 64;
+
+/// One key of one provider.
+pub(crate) struct Key {
+    index: KeyIndex,
+    line: Arc<Line>,
+    provider: Ref<Provider>,
+    health: KeyHealth,
+    quota: Quota,
+    concurrency: Concurrency,
+    credits: Credits,
+    counts: KeyCounts,
+    /// Tokens that the next job will probably need: as many as the last one that came.
+    expected_tokens: u64,
+    /// Whether the provider's headers are the only word on its limits.
+    limits_unknown: bool,
+    logging: Logging,
+    rng: fastrand::Rng,
+    told_status: KeyStatus,
+    told_rest: Option<Moment>,
+    unreported_successes: u64,
+}
+
+/// What a key leaves to its successor.
+#[derive(Clone)]
+pub(crate) struct KeyRelic {
+    pub(crate) health: KeyHealth,
+    pub(crate) quota: Quota,
+    pub(crate) concurrency: Concurrency,
+    pub(crate) counts: KeyCounts,
+    pub(crate) in_flight: u32,
+}
+
+impl KeyRelic {
+    /// What a new key starts from.
+    pub(crate) fn fresh(spec: &KeySpec) -> Self {
+        let sharing = if spec.quota_group.is_some() { Sharing::Grouped } else { Sharing::Alone };
+        let mut health = KeyHealth::new(spec.rotation.clone(), sharing);
+        if !spec.enabled {
+            health.impose(operators_rest(KeyState::Disabled, Moment::NEVER));
+        }
+        // A group's windows are kept by the provider, for all its keys together.
+        let windows = match sharing {
+            Sharing::Alone => spec.limits.windows.as_slice(),
+            Sharing::Grouped => &[],
+        };
+        Self {
+            health,
+            quota: Quota::new(windows),
+            concurrency: concurrency_of(&spec.limits),
+            counts: KeyCounts::default(),
+            in_flight: 0,
+        }
+    }
+}
+
+impl Key {
+    pub(crate) fn new(
+        index: KeyIndex,
+        spec: &KeySpec,
+        line: Arc<Line>,
+        provider: Ref<Provider>,
+        relic: KeyRelic,
+    ) -> Self {
+        let rng = fastrand::Rng::with_seed(line.hub.seed ^ (index.0 as u64).rotate_left(32));
+        let requests_known = spec.limits.windows.iter().any(|window| window.dimension == Dimension::Requests);
+        Self {
+            index,
+            line,
+            provider,
+            credits: Credits::resumed(relic.concurrency.limit(), relic.in_flight),
+            health: relic.health,
+            quota: relic.quota,
+            concurrency: relic.concurrency,
+            counts: relic.counts,
+            expected_tokens: 0,
+            limits_unknown: !requests_known,
+            logging: if spec.rotation.log_failures { Logging::On } else { Logging::Off },
+            rng,
+            told_status: KeyStatus::default(),
+            told_rest: None,
+            unreported_successes: 0,
+        }
+    }
+
+    /// After every change: says how it stands, gives out credits, sets the alarm.
+    fn flow(&mut self, me: &mut Me<'_, Self>) {
+        if let Some(rested) = self.standing(me.now()) {
+            self.tell(rested);
+        }
+        self.give_out(me);
+    }
+
+    /// What the provider must know before anything else: that this key rests, or is back, or wants
+    /// credits back that it can't honour.
+    fn standing(&mut self, now: Moment) -> Option<Rested> {
+        self.credits.set_limit(self.concurrency.limit());
+        let until = self.health.rests_until(now);
+        let recall = self.credits.in_ring() > self.startable(now) && self.credits.recall();
+        let changed = recall || until != self.told_rest;
+        self.told_rest = until;
+        changed.then_some(Rested { key: self.index, until, recall })
+    }
+
+    /// Calls that could start now.
+    fn startable(&self, now: Moment) -> u32 {
+        match self.health.rests_until(now) {
+            Some(_) => 0,
+            None => self
+                .quota
+                .available_calls(now, self.expected_tokens)
+                .min(self.concurrency.limit().saturating_sub(self.credits.in_flight())),
+        }
+    }
+
+    fn give_out(&mut self, me: &mut Me<'_, Self>) {
+        let now = me.now();
+        let credits = self.credits.offer(self.startable(now));
+        if credits > 0 {
+            self.tell(Ready { key: self.index, credits });
+        }
+        self.announce(now);
+        let next_call = if self.told_rest.is_none() && self.credits.held() > 0 {
+            self.quota.next_call_at(now, self.expected_tokens)
+        } else {
+            Moment::NEVER
+        };
+        me.alarm_at(self.health.wake_at().min(self.concurrency.wake_at()).min(next_call));
+    }
+
+    /// Publishes the view, and the status as an event if it changed.
+    fn announce(&mut self, now: Moment) {
+        let status = self.health.status(now);
+        self.line.hub.board.publish_key(
+            &self.line.key,
+            KeyView {
+                status: status.clone(),
+                in_flight: self.credits.in_flight(),
+                concurrency: self.credits.limit(),
+                permitted_per_second: self.quota.permitted_per_second(),
+                counts: self.counts,
+            },
+        );
+        if status != self.told_status {
+            self.told_status = status.clone();
+            self.line.barred.store(status.state == KeyState::Disabled, Ordering::Release);
+            let kind = EventKind::KeyChanged { key: self.line.key.clone(), status };
+            self.report(vec![Event { at: now, kind }]);
+        }
+    }
+
+    fn report(&mut self, events: Vec<Event>) {
+        let succeeded = std::mem::take(&mut self.unreported_successes);
+        let key = Some(self.line.key.clone());
+        self.line.hub.report(Report { key, succeeded, events, log: self.logging });
+    }
+
+    fn tell<M: Message>(&mut self, message: M)
+    where
+        Provider: On<M>,
+        Root: On<Forward<M>>,
+    {
+        if let Err(message) = self.provider.tell(message) {
+            let id = &self.line.key.provider;
+            if let Some(provider) = self.line.hub.provider(id) {
+                self.provider = provider;
+            }
+            self.line.hub.tell_provider(id, message);
+        }
+    }
+
+    fn start(&mut self, dispatch: Dispatch, taken: Taken, me: &Me<'_, Self>) {
+        let Dispatch { job, epoch, charge, group_taken } = dispatch;
+        let started = me.now();
+        let made = Made {
+            job: job.id,
+            attempt: u32::try_from(job.attempts.len()).unwrap_or(u32::MAX).saturating_add(1),
+            model: job.model().clone(),
+            epoch,
+            charge,
+            started,
+        };
+        let slip = Slip::new(
+            Outcome {
+                key: self.index,
+                made,
+                group_taken,
+                key_taken: taken,
+                took: Duration::ZERO,
+                first_content: None,
+                gauges: NOTHING_KNOWN,
+                usage: None,
+                end: End::Cancelled,
+            },
+            me.address(),
+            Arc::clone(&self.line),
+        );
+        self.credits.spend();
+        self.concurrency.started(started);
+        self.counts.calls += 1;
+        call::spawn(call::run(Arc::clone(&self.line), job, slip, started));
+    }
+
+    fn settle(&mut self, outcome: Outcome, me: &mut Me<'_, Self>) {
+        let now = me.now();
+        let in_flight = self.credits.in_flight();
+        self.credits.end();
+        let tokens = outcome.usage.map(|usage| usage.total_tokens());
+        if let Some(tokens) = tokens {
+            self.quota.settle(outcome.key_taken, tokens);
+            self.counts.tokens += tokens;
+        }
+        let mut shared = None;
+        let verdict = match outcome.end {
+            End::Served { paid } => {
+                self.served(outcome.made.started, in_flight);
+                self.heed(&outcome.gauges, &outcome.made.model, now);
+                Verdict::Served { paid }
+            }
+            End::Cancelled => {
+                self.counts.cancelled += 1;
+                Verdict::Neutral
+            }
+            End::Failed { fault, back } => {
+                shared = self.failed(now, outcome.made.started, &outcome.made.model, &fault);
+                Verdict::Failed { fault, back }
+            }
+        };
+        if let Some(rest) = shared {
+            self.tell(ShareRest { key: self.index, rest });
+        }
+        // One message tells of the end, of the rest that follows, and gives the job back: the provider
+        // must not decide on one of them without the others.
+        let rested = self.standing(now);
+        let settlement = outcome.group_taken.map(|taken| Settlement { taken, tokens });
+        self.tell(Ended {
+            key: self.index,
+            made: outcome.made,
+            took: outcome.took,
+            first_content: outcome.first_content,
+            settlement,
+            verdict,
+            rested,
+        });
+        self.give_out(me);
+    }
+
+    fn served(&mut self, started: Moment, in_flight: u32) {
+        self.counts.succeeded += 1;
+        self.unreported_successes += 1;
+        if self.unreported_successes >= REPORT_BATCH {
+            self.report(Vec::new());
+        }
+        self.health.succeeded();
+        self.concurrency.succeeded(started, in_flight);
+    }
+
+    /// Counts a failure and rests if it must. Gives the rest if the whole quota group must know.
+    fn failed(&mut self, now: Moment, started: Moment, model: &Model, fault: &Fault) -> Option<Rest> {
+        match fault.reason {
+            Reason::Throttled | Reason::QuotaUsedUp => {
+                self.counts.throttled += 1;
+                self.concurrency.throttled(started, now);
+            }
+            Reason::CallerGone | Reason::DeadlineOver | Reason::Stopped => self.counts.cancelled += 1,
+            _ => self.counts.failed += 1,
+        }
+        let today = self.line.hub.clock.wall(now);
+        let rest = self.health.failed(now, started, model, fault, today, &mut self.rng)?;
+        self.concurrency.suspended(now);
+        self.tell_lane(&rest);
+        rest.reach.is_shared().then_some(rest)
+    }
+
+    /// Rests before it is throttled, where the headers are all that is known of the limits.
+    fn heed(&mut self, gauges: &Gauges, model: &Model, now: Moment) {
+        if !self.limits_unknown {
+            return;
+        }
+        let spent =
+            [gauges.requests, gauges.tokens].into_iter().flatten().filter(|gauge| gauge.remaining == 0);
+        let Some(reset) = spent.filter_map(|gauge| gauge.reset).max() else { return };
+        let rest = Rest {
+            reach: Reach::Lane(model.clone()),
+            state: KeyState::RateLimited,
+            cause: Cause::Fault(Reason::Throttled),
+            until: now + reset,
+            message: "the provider's headers say that nothing is left".into(),
+        };
+        self.health.impose(rest.clone());
+        self.tell_lane(&rest);
+    }
+
+    /// Tells the provider of every lane that rests, with an end derived from the known one.
+    fn tell_resting_lanes(&mut self, now: Moment, end: impl Fn(Moment) -> Moment) {
+        let lanes = self.health.resting_lanes(now).map(|(model, until)| (model.clone(), end(until)));
+        for (model, until) in lanes.collect::<Vec<_>>() {
+            self.tell(LaneRested { key: self.index, model, until });
+        }
+    }
+
+    fn tell_lane(&mut self, rest: &Rest) {
+        match &rest.reach {
+            Reach::Lane(model) | Reach::GroupLane(model) => {
+                self.tell(LaneRested { key: self.index, model: model.clone(), until: rest.until });
+            }
+            Reach::Key | Reach::Group => {}
+        }
+    }
+}
+
+fn concurrency_of(limits: &Limits) -> Concurrency {
+    match limits.concurrency {
+        Some(limit) => Concurrency::fixed(limit),
+        None if limits.windows.is_empty() => Concurrency::learned(),
+        None => Concurrency::paced(),
+    }
+}
+
+fn operators_rest(state: KeyState, until: Moment) -> Rest {
+    Rest { reach: Reach::Key, state, cause: Cause::Operator, until, message: "by command".into() }
+}
+
+impl Life for Key {
+    type Relic = KeyRelic;
+
+    fn started(&mut self, me: &mut Me<'_, Self>) {
+        // A successor tells anew which lanes rest: its provider may be new, too.
+        self.tell_resting_lanes(me.now(), |until| until);
+        self.flow(me);
+    }
+
+    fn alarmed(&mut self, me: &mut Me<'_, Self>) {
+        self.health.wake(me.now());
+        self.concurrency.wake(me.now());
+        self.flow(me);
+    }
+
+    fn relic(&mut self) -> KeyRelic {
+        KeyRelic {
+            health: self.health.clone(),
+            quota: self.quota.clone(),
+            concurrency: self.concurrency.clone(),
+            counts: self.counts,
+            in_flight: self.credits.in_flight(),
+        }
+    }
+}
+
+impl On<Dispatch> for Key {
+    fn on(&mut self, dispatch: Dispatch, me: &mut Me<'_, Self>) {
+        let job: &Job = &dispatch.job;
+        self.expected_tokens = job.tokens;
+        let fit = self.health.may_serve(me.now(), job.model()).is_ok();
+        match fit.then(|| self.quota.take(me.now(), job.tokens)) {
+            Some(Ok(taken)) => self.start(dispatch, taken, me),
+            Some(Err(_)) | None => {
+                self.credits.bounce();
+                self.flow(me);
+                self.tell(Bounced { key: self.index, dispatch });
+                return;
+            }
+        }
+        self.flow(me);
+    }
+}
+
+impl On<OutcomeLetter> for Key {
+    fn on(&mut self, letter: OutcomeLetter, me: &mut Me<'_, Self>) {
+        if let Some(outcome) = letter.open() {
+            self.settle(outcome, me);
+        }
+    }
+}
+
+impl On<Recalled> for Key {
+    fn on(&mut self, Recalled(credits): Recalled, me: &mut Me<'_, Self>) {
+        self.credits.recalled(credits);
+        self.flow(me);
+    }
+}
+
+impl On<Impose> for Key {
+    fn on(&mut self, Impose(rest): Impose, me: &mut Me<'_, Self>) {
+        self.health.impose(rest.clone());
+        self.concurrency.suspended(me.now());
+        self.tell_lane(&rest);
+        self.flow(me);
+    }
+}
+
+impl On<Reinstate> for Key {
+    fn on(&mut self, _: Reinstate, me: &mut Me<'_, Self>) {
+        self.health.reinstate();
+        // The provider counts on this key again; a rest for another reason must be told anew.
+        self.told_rest = None;
+        self.flow(me);
+    }
+}
+
+impl On<Obey> for Key {
+    fn on(&mut self, Obey(command): Obey, me: &mut Me<'_, Self>) {
+        match command {
+            KeyCommand::Disable => self.health.impose(operators_rest(KeyState::Disabled, Moment::NEVER)),
+            KeyCommand::Rest(duration) => {
+                self.health.impose(operators_rest(KeyState::RateLimited, me.now() + duration));
+            }
+            KeyCommand::Enable | KeyCommand::Reset => {
+                self.tell_resting_lanes(me.now(), |_| me.now());
+                self.health.reset();
+            }
+        }
+        self.flow(me);
+    }
+}
+
+impl On<Adopt> for Key {
+    fn on(&mut self, _: Adopt, me: &mut Me<'_, Self>) {
+        self.credits = Credits::resumed(self.credits.limit(), self.credits.in_flight());
+        self.told_rest = None;
+        self.tell(Adopted { key: self.index, in_flight: self.credits.in_flight() });
+        self.started(me);
+    }
+}
+
+impl On<Retire> for Key {
+    fn on(&mut self, _: Retire, me: &mut Me<'_, Self>) {
+        me.stop();
+    }
+}
+
+impl On<Crash> for Key {
+    #[expect(clippy::panic, reason = "this is what the drill is for")]
+    fn on(&mut self, _: Crash, _: &mut Me<'_, Self>) {
+        panic!("a drill: the key {} was told to crash", self.line.key);
+    }
+}

@@ -1,0 +1,290 @@
+//! Every message of the actor system.
+//!
+//! Commands are verbs, events are in the past tense. The doc of each says who
+//! sends it to whom, what comes back, and what becomes of it when the receiver
+//! is gone.
+
+use std::time::Duration;
+
+use ::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::clock::Moment;
+use crate::event::Event;
+use crate::id::{JobId, KeyId, KeyName, Model, ProviderId};
+use crate::outcome::{Fault, Gauges, Usage};
+use crate::policy::breaker::Epoch;
+use crate::policy::budget::RetryKind;
+use crate::policy::key_state::Rest;
+use crate::policy::pick::KeyIndex;
+use crate::policy::quota::Taken;
+use crate::policy::route::Charge;
+use crate::stats::StatsReport;
+use crate::wheel::{DrainReport, KeyCommand};
+
+use super::call::OutcomeLetter;
+use super::job::Job;
+use super::kernel::{Down, Message};
+
+macro_rules! messages {
+    ($($name:ident => $reply:ty),* $(,)?) => {
+        $(impl Message for $name { type Reply = $reply; })*
+    };
+}
+
+messages! {
+    Submit => (), Visit => (), Declined => (), Spare => (),
+    Adopted => (), Ready => (), Rested => (), LaneRested => (), ShareRest => (), Ended => (), Bounced => (), Stray => (), KeyDown => (),
+    Command => Option<oneshot::Receiver<()>>, Drain => oneshot::Receiver<DrainReport>,
+    Dispatch => (), OutcomeLetter => (), Recalled => (), Impose => (), Reinstate => (), Obey => (), Adopt => (), Retire => (),
+    Report => (), GetStats => StatsReport,
+    ProviderDown => (), DrainAll => Vec<oneshot::Receiver<DrainReport>>, Halt => (), Crash => (), CrashKey => bool,
+}
+
+// ── to a provider, from outside ──────────────────────────────────────────────
+
+/// Handle, or a provider that can't serve the job, or a job that was dropped on its way → provider.
+/// If it is gone, Root keeps the job for its successor.
+pub(crate) struct Submit(pub(crate) Job);
+
+/// Provider that rests → next provider on the job's route: serve it if you can at once.
+/// Answered by nothing (it is served) or by [`Declined`].
+pub(crate) struct Visit {
+    pub(crate) job: Job,
+    pub(crate) home: ProviderId,
+}
+
+/// Provider visited → provider it came from: no room now; a [`Spare`] will follow.
+pub(crate) struct Declined {
+    pub(crate) job: Job,
+    pub(crate) by: ProviderId,
+}
+
+/// Provider → one whose visitors it declined: so many could be served now.
+pub(crate) struct Spare {
+    pub(crate) by: ProviderId,
+    pub(crate) jobs: usize,
+}
+
+/// Handle → provider → key. Gives a receiver that hears when the key has obeyed; `None` if there is
+/// no such key.
+pub(crate) struct Command {
+    pub(crate) key: KeyName,
+    pub(crate) command: KeyCommand,
+}
+
+/// Root → provider: take nothing new, end what is there within the grace. The report comes at the end.
+pub(crate) struct Drain {
+    pub(crate) grace: Duration,
+}
+
+// ── to a provider, from its keys ─────────────────────────────────────────────
+
+/// Key → successor of its provider: so many calls are under way.
+pub(crate) struct Adopted {
+    pub(crate) key: KeyIndex,
+    pub(crate) in_flight: u32,
+}
+
+/// Key → provider: I can take so many more jobs.
+pub(crate) struct Ready {
+    pub(crate) key: KeyIndex,
+    pub(crate) credits: u32,
+}
+
+/// Key → provider: I rest until then, or (`None`) I am back. With `recall`, credits come back as
+/// [`Recalled`].
+pub(crate) struct Rested {
+    pub(crate) key: KeyIndex,
+    pub(crate) until: Option<Moment>,
+    pub(crate) recall: bool,
+}
+
+/// Key → provider: send me no job of this model until then.
+pub(crate) struct LaneRested {
+    pub(crate) key: KeyIndex,
+    pub(crate) model: Model,
+    pub(crate) until: Moment,
+}
+
+/// Key → provider → the other keys of its quota group.
+pub(crate) struct ShareRest {
+    pub(crate) key: KeyIndex,
+    pub(crate) rest: Rest,
+}
+
+/// Key → provider: a call ended. A job that comes along needs another way.
+pub(crate) struct Ended {
+    pub(crate) key: KeyIndex,
+    pub(crate) made: Made,
+    pub(crate) took: Duration,
+    pub(crate) first_content: Option<Duration>,
+    pub(crate) settlement: Option<Settlement>,
+    pub(crate) verdict: Verdict,
+    /// The rest that follows from it, if any.
+    pub(crate) rested: Option<Rested>,
+}
+
+/// A call as it was begun.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    pub(crate) job: JobId,
+    /// The how-manieth call of its job, from 1.
+    pub(crate) attempt: u32,
+    pub(crate) model: Model,
+    pub(crate) epoch: Epoch,
+    pub(crate) charge: Charge,
+    pub(crate) started: Moment,
+}
+
+/// What a call used of its quota group's limits.
+pub(crate) struct Settlement {
+    pub(crate) taken: Taken,
+    pub(crate) tokens: Option<u64>,
+}
+
+/// How a call ended, for its provider.
+pub(crate) enum Verdict {
+    /// The provider served it; `paid` is what the retry had cost.
+    Served { paid: Option<RetryKind> },
+    /// The provider answered as it should, or we ended the call: nobody is to blame.
+    Neutral,
+    /// It failed.
+    Failed { fault: Fault, back: Option<Back> },
+}
+
+/// A job whose call failed before anything reached its caller.
+pub(crate) struct Back {
+    pub(crate) job: Job,
+    pub(crate) answer: Option<Box<RawAnswer>>,
+}
+
+/// A provider's answer as it came, the key scrubbed.
+pub(crate) struct RawAnswer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// Key → provider: its last word; it can't serve this one after all. Costs the job nothing.
+pub(crate) struct Bounced {
+    pub(crate) key: KeyIndex,
+    pub(crate) dispatch: Dispatch,
+}
+
+/// Dropped outcome → provider → the key's successor.
+pub(crate) struct Stray(pub(crate) OutcomeLetter);
+
+/// Kernel → provider: a key's actor ended.
+pub(crate) struct KeyDown {
+    pub(crate) key: KeyIndex,
+    pub(crate) down: Down<super::key::KeyRelic>,
+}
+
+// ── to a key ─────────────────────────────────────────────────────────────────
+
+/// Provider → key: one job against one credit. If the key is gone the job finds its way back itself.
+pub(crate) struct Dispatch {
+    pub(crate) job: Job,
+    pub(crate) epoch: Epoch,
+    pub(crate) charge: Charge,
+    /// What was taken from the quota group's limits.
+    pub(crate) group_taken: Option<Taken>,
+}
+
+/// HTTP task, or the body stream it handed out → key, in an [`OutcomeLetter`]: if the key is gone, its
+/// successor gets it as a [`Stray`].
+pub(crate) struct Outcome {
+    pub(crate) key: KeyIndex,
+    pub(crate) made: Made,
+    pub(crate) group_taken: Option<Taken>,
+    pub(crate) key_taken: Taken,
+    pub(crate) took: Duration,
+    pub(crate) first_content: Option<Duration>,
+    pub(crate) gauges: Gauges,
+    pub(crate) usage: Option<Usage>,
+    pub(crate) end: End,
+}
+
+/// How a call ended, for its key.
+pub(crate) enum End {
+    /// Well.
+    Served { paid: Option<RetryKind> },
+    /// Ended by ourselves or by the caller.
+    Cancelled,
+    /// Badly. The job is there unless part of the answer had reached its caller.
+    Failed { fault: Fault, back: Option<Back> },
+}
+
+/// Provider → key: the answer to [`Rested`] with `recall`; so many credits lay in the ring.
+pub(crate) struct Recalled(pub(crate) u32);
+
+/// Provider → key: a rest that another key of the quota group met with.
+pub(crate) struct Impose(pub(crate) Rest);
+
+/// Provider → key: the refusal of your credential was the provider's fault.
+pub(crate) struct Reinstate;
+
+/// Provider → key: an operator's command.
+pub(crate) struct Obey(pub(crate) KeyCommand);
+
+/// Successor of a crashed provider → key: I know of none of your credits; offer them anew.
+/// Answered by [`Adopted`].
+pub(crate) struct Adopt;
+
+/// Provider → key: stop; nobody needs you any more.
+pub(crate) struct Retire;
+
+// ── to Stats ─────────────────────────────────────────────────────────────────
+
+/// Key or provider → Stats, in batches. If Stats is gone, reports are lost and nothing else.
+pub(crate) struct Report {
+    pub(crate) key: Option<KeyId>,
+    /// Calls that succeeded since the last report.
+    pub(crate) succeeded: u64,
+    pub(crate) events: Vec<Event>,
+    pub(crate) log: Logging,
+}
+
+/// Whether failures go to the log as well as to the counters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Logging {
+    On,
+    Off,
+}
+
+/// Handle → Stats.
+pub(crate) struct GetStats;
+
+// ── to Root ──────────────────────────────────────────────────────────────────
+
+/// Kernel → Root: a provider's actor ended.
+pub(crate) struct ProviderDown {
+    pub(crate) provider: ProviderId,
+    pub(crate) down: Down<super::provider::ProviderRelic>,
+}
+
+/// Handle → Root: drain every provider.
+pub(crate) struct DrainAll {
+    pub(crate) grace: Duration,
+}
+
+/// Handle → Root: stop the System.
+pub(crate) struct Halt;
+
+/// Handle → any actor: panic. For drills: supervision that was never tried doesn't work.
+pub(crate) struct Crash;
+
+/// Handle → provider: tell that key to [`Crash`]. False if there is none.
+pub(crate) struct CrashKey(pub(crate) KeyName);
+
+/// Anything for a provider that was not there → Root, which keeps it for the successor.
+pub(crate) struct Forward<M> {
+    pub(crate) provider: ProviderId,
+    pub(crate) message: M,
+}
+
+impl<M: Send + 'static> Message for Forward<M> {
+    type Reply = ();
+}

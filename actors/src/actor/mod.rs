@@ -1,0 +1,21 @@
+//! The actors: state and timers. Decisions are asked of [`crate::policy`], calls go out as tasks.
+
+pub(crate) mod kernel;
+
+pub(crate) mod message;
+
+pub(crate) mod root;
+
+pub(crate) mod provider;
+
+pub(crate) mod key;
+
+pub(crate) mod stats;
+
+pub(crate) mod job;
+
+pub(crate) mod call;
+
+pub(crate) mod stream;
+
+pub(crate) mod hub;

@@ -1,0 +1,267 @@
+//! The provider actor: supervisor of its keys, keeper of the queue, judge of its own health.
+//!
+//! It sends a job only against a credit, so no mailbox fills up and a key that
+//! rests simply falls silent. It never looks at a key's state: what it knows of
+//! its keys are the messages they sent.
+
+mod children;
+mod dispatch;
+mod drain;
+mod ending;
+mod visit;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::board::ProviderView;
+use crate::clock::Moment;
+use crate::event::{Event, EventKind};
+use crate::id::{Model, ProviderId};
+use crate::policy::breaker::{Admission, Breaker, Change, Epoch};
+use crate::policy::budget::RetryBudget;
+use crate::policy::incident::IncidentGuard;
+use crate::policy::pick::{KeyIndex, Picker};
+use crate::policy::queue::Queue;
+use crate::spec::ProviderSpec;
+
+use super::hub::Hub;
+use super::job::Job;
+use super::kernel::{Life, Me, On};
+use super::message::{Command, Crash, LaneRested, Logging, Report, Rested, Submit};
+
+pub(crate) use children::KeyInheritance;
+use children::{Child, Group};
+use drain::Draining;
+use visit::Neighbours;
+
+/// One provider of the wheel.
+pub(crate) struct Provider {
+    hub: Arc<Hub>,
+    spec: Arc<ProviderSpec>,
+    children: Vec<Child>,
+    groups: Vec<Group>,
+    picker: Picker,
+    queue: Queue<Job>,
+    breaker: Breaker,
+    /// The probe of an ill provider, while it is under way.
+    probe: Option<Probe>,
+    budget: RetryBudget,
+    incident: IncidentGuard<KeyIndex>,
+    /// When the provider last turned out to refuse every key.
+    refused_all_at: Option<Moment>,
+    /// Tokens of the last job that no ready key could take.
+    wanted_tokens: u64,
+    /// Lanes that rest although their key doesn't.
+    lane_rests: Vec<LaneRested>,
+    /// How the waiting jobs of each lane were last settled: by this earliest resume.
+    settled: Vec<(Model, Moment)>,
+    neighbours: Neighbours,
+    draining: Option<Draining>,
+    fell_over: u64,
+    rng: fastrand::Rng,
+    inherited: Option<ProviderRelic>,
+    escalating: Escalation,
+}
+
+/// The one call that finds out whether an ill provider is well again.
+#[derive(Clone, Copy)]
+struct Probe {
+    key: KeyIndex,
+    epoch: Epoch,
+    started: Moment,
+}
+
+/// A probe is expected to have ended by then: what jobs are told that wait for it.
+const PROBE_TIME: Duration = Duration::from_secs(1);
+
+/// Whether the provider ends itself because a key crashes too often.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Escalation {
+    No,
+    Yes,
+}
+
+/// What a provider leaves to its successor: all its jobs and keys.
+pub(crate) struct ProviderRelic {
+    pub(crate) spec: Arc<ProviderSpec>,
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) keys: Vec<KeyInheritance>,
+    pub(crate) escalated: bool,
+}
+
+impl Provider {
+    /// A provider with nothing behind it.
+    pub(crate) fn new(hub: Arc<Hub>, spec: Arc<ProviderSpec>) -> Self {
+        let keys = spec.keys.iter().map(KeyInheritance::fresh).collect();
+        Self::succeeding(hub, ProviderRelic { spec, jobs: Vec::new(), keys, escalated: false })
+    }
+
+    /// The successor of one that ended.
+    pub(crate) fn succeeding(hub: Arc<Hub>, relic: ProviderRelic) -> Self {
+        let spec = Arc::clone(&relic.spec);
+        let seed =
+            spec.id.as_str().bytes().fold(hub.seed, |seed, byte| seed.rotate_left(5) ^ u64::from(byte));
+        Self {
+            picker: Picker::new(spec.rotation.pick),
+            queue: Queue::new(spec.queue_jobs_max),
+            groups: Group::all_of(&spec),
+            children: Vec::new(),
+            breaker: Breaker::default(),
+            probe: None,
+            budget: RetryBudget::default(),
+            incident: IncidentGuard::default(),
+            refused_all_at: None,
+            wanted_tokens: 0,
+            lane_rests: Vec::new(),
+            settled: Vec::new(),
+            neighbours: Neighbours::default(),
+            draining: None,
+            fell_over: 0,
+            rng: fastrand::Rng::with_seed(seed),
+            inherited: Some(relic),
+            escalating: Escalation::No,
+            hub,
+            spec,
+        }
+    }
+
+    fn id(&self) -> &ProviderId {
+        &self.spec.id
+    }
+
+    /// Until when the provider as a whole is out of order, as far as is known.
+    fn ill_until(&self, now: Moment) -> Option<Moment> {
+        match self.breaker.would_admit(now) {
+            Admission::Go(_) | Admission::Probe(_) => None,
+            Admission::NotUntil(until) => Some(until),
+            Admission::ProbeOut => Some(self.probe.map_or(now, |probe| probe.started) + PROBE_TIME),
+        }
+    }
+
+    fn is_open(&self, now: Moment) -> bool {
+        match self.breaker.would_admit(now) {
+            Admission::Go(_) | Admission::Probe(_) => true,
+            Admission::NotUntil(_) | Admission::ProbeOut => false,
+        }
+    }
+
+    fn in_flight(&self) -> usize {
+        self.children.iter().map(|child| child.in_flight as usize).sum()
+    }
+
+    /// After every message: sends what can be sent, settles what can't, says what changed.
+    fn turn(&mut self, me: &mut Me<'_, Self>) {
+        let now = me.now();
+        self.lane_rests.retain(|rest| rest.until > now);
+        self.restart_due(now, me);
+        self.end_expired(now);
+        self.pump(now);
+        self.settle_waiting(now);
+        self.offer_spare(now);
+        self.finish_drain(now);
+        self.publish(now);
+        me.alarm_at(self.wake_at(now));
+    }
+
+    fn wake_at(&self, now: Moment) -> Moment {
+        let mut at = self.queue.wake_at().min(self.next_restart());
+        if let Some(draining) = &self.draining {
+            at = at.min(draining.until);
+        }
+        if !self.queue.is_empty() {
+            at = at.min(self.ill_until(now).filter(|until| *until > now).unwrap_or(Moment::NEVER));
+            at = self.lane_rests.iter().map(|rest| rest.until).fold(at, Moment::min);
+            at = self.next_group_call(now).min(at);
+        }
+        at
+    }
+
+    fn publish(&self, now: Moment) {
+        let view = ProviderView {
+            queued: self.queue.len(),
+            in_flight: self.in_flight(),
+            resting_until: self.ill_until(now),
+            fell_over: self.fell_over,
+        };
+        self.hub.board.publish_provider(self.id(), view);
+    }
+
+    fn report(&self, now: Moment, kind: EventKind) {
+        let log = if self.spec.rotation.log_failures { Logging::On } else { Logging::Off };
+        self.hub.report(Report { key: None, succeeded: 0, events: vec![Event { at: now, kind }], log });
+    }
+
+    fn report_change(&self, now: Moment, change: Option<Change>, why: &str) {
+        let provider = self.id().clone();
+        match change {
+            Some(Change::Opened { until }) => {
+                self.report(now, EventKind::ProviderRested { provider, until, why: why.to_owned() });
+            }
+            Some(Change::Closed) => self.report(now, EventKind::ProviderResumed { provider }),
+            None => {}
+        }
+    }
+}
+
+impl Life for Provider {
+    type Relic = ProviderRelic;
+
+    fn started(&mut self, me: &mut Me<'_, Self>) {
+        if let Some(relic) = self.inherited.take() {
+            self.raise(relic.keys, me);
+            for job in relic.jobs {
+                self.queue_first(job);
+            }
+        }
+        self.turn(me);
+    }
+
+    fn alarmed(&mut self, me: &mut Me<'_, Self>) {
+        self.turn(me);
+    }
+
+    fn relic(&mut self) -> ProviderRelic {
+        ProviderRelic {
+            spec: Arc::clone(&self.spec),
+            jobs: self.queue.take_where(|_, _| true),
+            keys: self.children.drain(..).map(Child::bequeath).collect(),
+            escalated: self.escalating == Escalation::Yes,
+        }
+    }
+}
+
+impl On<Submit> for Provider {
+    fn on(&mut self, Submit(job): Submit, me: &mut Me<'_, Self>) {
+        self.admit(job, me.now());
+        self.turn(me);
+    }
+}
+
+impl On<Rested> for Provider {
+    fn on(&mut self, rested: Rested, me: &mut Me<'_, Self>) {
+        self.key_rested(&rested);
+        self.turn(me);
+    }
+}
+
+impl On<LaneRested> for Provider {
+    fn on(&mut self, rested: LaneRested, me: &mut Me<'_, Self>) {
+        self.lane_rested(rested, me.now());
+        self.turn(me);
+    }
+}
+
+impl On<Command> for Provider {
+    fn on(&mut self, command: Command, me: &mut Me<'_, Self>) -> Option<tokio::sync::oneshot::Receiver<()>> {
+        let obeyed = self.command(&command);
+        self.turn(me);
+        obeyed
+    }
+}
+
+impl On<Crash> for Provider {
+    #[expect(clippy::panic, reason = "this is what the drill is for")]
+    fn on(&mut self, _: Crash, _: &mut Me<'_, Self>) {
+        panic!("a drill: the provider {} was told to crash", self.id());
+    }
+}

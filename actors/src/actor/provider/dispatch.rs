@@ -1,0 +1,313 @@
+//! Which job goes to which key, now; and which must wait, move on, or give up.
+
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::error::SendError;
+use crate::event::EventKind;
+use crate::id::Model;
+use crate::outcome::{Fault, Reason};
+use crate::policy::breaker::Admission;
+use crate::policy::pick::KeyIndex;
+use crate::policy::route::Charge;
+use crate::request::Patience;
+
+use super::super::job::Job;
+use super::super::message::{Dispatch, Submit};
+use super::{Probe, Provider};
+
+/// What becomes of a job that no key can take now.
+enum Wait {
+    /// It waits here.
+    Here,
+    /// It may be served next door, if there is room; else it waits here.
+    Visit,
+    /// It moves on for good.
+    MoveOn,
+    /// It ends.
+    End { retry_after: Option<Duration> },
+}
+
+impl Provider {
+    /// Takes in a job from outside. One that was dropped by a crash had its place already.
+    pub(super) fn admit(&mut self, job: Job, now: Moment) {
+        if job.is_abandoned() {
+            return;
+        }
+        if job.was_dropped() {
+            return self.queue_first(job);
+        }
+        if self.queue.is_full() {
+            drop(self.queue.take_where(|job, _| job.is_abandoned()));
+        }
+        if self.never_fits(&job) {
+            let fault = Fault::new(Reason::NeverFits, "the request is larger than any key's token limit");
+            let mut job = job;
+            let fate = self.fate(&mut job, &fault, Charge::Counted);
+            return self.follow(job, fate, fault, None, now);
+        }
+        let Some(job) = self.place(job, now) else { return };
+        let ticket = job.ticket();
+        if let Err(job) = self.queue.push(job, ticket) {
+            let queue_jobs_max = self.spec.queue_jobs_max;
+            let retry_after = self.earliest_resume(job.model(), now).since(now).max(QUEUE_RETRY);
+            job.end(Err(SendError::QueueFull { queue_jobs_max, retry_after }));
+        }
+    }
+
+    /// Puts a job before all others.
+    pub(super) fn queue_first(&mut self, job: Job) {
+        let ticket = job.ticket();
+        self.queue.push_first(job, ticket);
+    }
+
+    /// Sends jobs as long as there are jobs, credits, and a healthy provider.
+    pub(super) fn pump(&mut self, now: Moment) {
+        self.queue.release_due(now);
+        while !self.queue.is_empty() && self.picker.has_ready() && self.is_open(now) {
+            if !self.send_one(now) {
+                return;
+            }
+        }
+    }
+
+    fn send_one(&mut self, now: Moment) -> bool {
+        for _ in 0..self.queue.lanes() {
+            let lane = self.queue.turn();
+            while self.queue.front(lane).is_some_and(|job| job.is_abandoned()) {
+                drop(self.queue.pop(lane));
+            }
+            let Some(job) = self.queue.front(lane) else { continue };
+            let (model, tokens, avoid) = (job.model().clone(), job.tokens, job.avoid);
+            let Some(key) = self.choose(&model, tokens, avoid, now) else {
+                self.wanted_tokens = tokens;
+                continue;
+            };
+            if let Some(job) = self.queue.pop(lane) {
+                self.send(job, key, now);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// A ready key that can serve such a job.
+    pub(super) fn choose(
+        &mut self,
+        model: &Model,
+        tokens: u64,
+        avoid: Option<KeyIndex>,
+        now: Moment,
+    ) -> Option<KeyIndex> {
+        let Self { children, groups, lane_rests, picker, rng, .. } = self;
+        let fits = |key: KeyIndex| {
+            let child = &children[key.0];
+            let group = child.group.map(|group| &groups[group].quota);
+            child.offers(model)
+                && tokens <= child.tokens_max
+                && group.is_none_or(|quota| quota.check(now, tokens).is_ok())
+                && !lane_rests.iter().any(|rest| rest.key == key && rest.model == *model && rest.until > now)
+        };
+        picker.pick(avoid, fits, rng)
+    }
+
+    /// Spends a credit of `key` on `job`. The breaker must have agreed.
+    pub(super) fn send(&mut self, job: Job, key: KeyIndex, now: Moment) {
+        let (epoch, charge) = match self.breaker.admit(now) {
+            Admission::Go(epoch) => (epoch, Charge::Counted),
+            Admission::Probe(epoch) => {
+                self.probe = Some(Probe { key, epoch, started: now });
+                (epoch, Charge::Free)
+            }
+            Admission::NotUntil(_) | Admission::ProbeOut => return self.queue_first(job),
+        };
+        let child = &mut self.children[key.0];
+        child.credits = child.credits.saturating_sub(1);
+        child.in_flight += 1;
+        self.picker.set_ready(key, child.credits > 0);
+        self.picker.started(key);
+        let quota = child.group.map(|group| &mut self.groups[group].quota);
+        let group_taken = quota.and_then(|quota| quota.take(now, job.tokens).ok());
+        if let Some(address) = child.address() {
+            // If the key has just died, the job finds its way back by itself.
+            let _ = address.tell(Dispatch { job, epoch, charge, group_taken });
+        }
+    }
+
+    /// The moment when some key can probably serve `model`: now, if one works and is merely busy.
+    pub(super) fn earliest_resume(&self, model: &Model, now: Moment) -> Moment {
+        let resume = |(index, child): (usize, &super::Child)| {
+            if !child.offers(model) {
+                return Moment::NEVER;
+            }
+            let lane = self.lane_rests.iter().filter(|rest| rest.key.0 == index && rest.model == *model);
+            let lane = lane.map(|rest| rest.until).max().unwrap_or(now);
+            lane.max(child.rests_until.unwrap_or(now)).max(now)
+        };
+        let keys = self.children.iter().enumerate().map(resume).min().unwrap_or(Moment::NEVER);
+        keys.max(self.ill_until(now).unwrap_or(now))
+    }
+
+    fn never_fits(&self, job: &Job) -> bool {
+        let mut offering = self.children.iter().filter(|child| child.offers(job.model())).peekable();
+        offering.peek().is_some() && offering.all(|child| child.tokens_max < job.tokens)
+    }
+
+    /// Decides on a job that just came: gives it back if it is to wait here.
+    pub(super) fn place(&mut self, job: Job, now: Moment) -> Option<Job> {
+        let resume = self.earliest_resume(job.model(), now);
+        if resume <= now {
+            return Some(job);
+        }
+        match self.wait(&job, resume, now) {
+            Wait::Here => Some(job),
+            Wait::Visit => self.visit_next(job),
+            Wait::MoveOn => self.move_on(job, "no key is back in time", now),
+            Wait::End { retry_after } => {
+                self.end_unavailable(job, retry_after);
+                None
+            }
+        }
+    }
+
+    /// Decides anew on the jobs of every lane whose earliest resume has changed.
+    pub(super) fn settle_waiting(&mut self, now: Moment) {
+        if self.queue.is_empty() {
+            self.settled.clear();
+            return;
+        }
+        for model in self.queue.models() {
+            let resume = self.earliest_resume(&model, now);
+            let known = self.settled.iter().position(|(lane, _)| *lane == model);
+            if resume <= now {
+                if let Some(known) = known {
+                    self.settled.swap_remove(known);
+                }
+                continue;
+            }
+            match known {
+                Some(known) if self.settled[known].1 == resume => continue,
+                Some(known) => self.settled[known].1 = resume,
+                None => self.settled.push((model.clone(), resume)),
+            }
+            self.settle_lane(&model, resume, now);
+        }
+    }
+
+    fn settle_lane(&mut self, model: &Model, resume: Moment, now: Moment) {
+        let breaker = self.ill_until(now).is_some();
+        let patience = Waiting {
+            resume,
+            now,
+            breaker_rests: breaker,
+            fallback_after: self.spec.rotation.fallback_after,
+        };
+        let mut visits = self.neighbours.room();
+        let leaving = self.queue.take_where(|job, ticket| {
+            ticket.model == *model
+                && match patience.of(job) {
+                    Wait::Here => false,
+                    Wait::Visit => visits.take(job),
+                    Wait::MoveOn | Wait::End { .. } => true,
+                }
+        });
+        for job in leaving {
+            if let Some(job) = self.place(job, now) {
+                self.queue_first(job);
+            }
+        }
+    }
+
+    fn wait(&self, job: &Job, resume: Moment, now: Moment) -> Wait {
+        let breaker_rests = self.ill_until(now).is_some();
+        let fallback_after = self.spec.rotation.fallback_after;
+        Waiting { resume, now, breaker_rests, fallback_after }.of(job)
+    }
+
+    /// Sends a job to the next provider of its route for good; gives it back if there is none.
+    pub(super) fn move_on(&mut self, mut job: Job, why: &str, now: Moment) -> Option<Job> {
+        while job.progress.advance() {
+            let to = job.progress.here().provider.clone();
+            if self.hub.provider(&to).is_none() {
+                continue;
+            }
+            self.fell_over += 1;
+            let (from, why) = (self.id().clone(), why.to_owned());
+            self.report(now, EventKind::FellBack { job: job.id, from, to: to.clone(), why });
+            job.paid = None;
+            job.avoid = None;
+            self.hub.tell_provider(&to, Submit(job));
+            return None;
+        }
+        Some(job)
+    }
+
+    pub(super) fn end_expired(&mut self, now: Moment) {
+        for mut job in self.queue.expired(now) {
+            let attempts = job.take_attempts();
+            job.end(Err(SendError::DeadlineOver { attempts }));
+        }
+    }
+
+    pub(super) fn end_unavailable(&self, mut job: Job, retry_after: Option<Duration>) {
+        let attempts = job.take_attempts();
+        let why = self.why_unavailable();
+        job.end(Err(SendError::Unavailable { why, retry_after, attempts }));
+    }
+
+    /// The keys' statuses in a sentence: what a person needs to know first.
+    fn why_unavailable(&self) -> String {
+        let mut causes: Vec<(String, usize)> = Vec::new();
+        for child in &self.children {
+            let status = self.hub.board.key(&child.line.key).unwrap_or_default().status;
+            let text = match &status.why {
+                Some(why) => format!("{} ({})", status.state.as_str(), why.cause.as_str()),
+                None => status.state.as_str().to_owned(),
+            };
+            match causes.iter_mut().find(|(known, _)| *known == text) {
+                Some((_, count)) => *count += 1,
+                None => causes.push((text, 1)),
+            }
+        }
+        let causes: Vec<_> = causes.iter().map(|(text, count)| format!("{count} {text}")).collect();
+        format!("of {} keys of `{}`: {}", self.children.len(), self.id(), causes.join(", "))
+    }
+}
+
+/// Places in a full queue free up as fast as calls end; sooner than this is not worth asking.
+const QUEUE_RETRY: Duration = Duration::from_secs(1);
+
+/// The rule for jobs that wait for resting keys.
+struct Waiting {
+    resume: Moment,
+    now: Moment,
+    breaker_rests: bool,
+    fallback_after: Option<Duration>,
+}
+
+impl Waiting {
+    /// A job waits for the earliest resume if that lies inside its deadline. While its route has another
+    /// candidate it waits less: not at all for a provider that is ill, and no longer than
+    /// `fallback_after` for keys that rest.
+    fn of(&self, job: &Job) -> Wait {
+        let deadline = job.terms.deadline;
+        let in_time = self.resume <= deadline && !self.resume.is_never();
+        if job.progress.next().is_some() {
+            let soon = match self.fallback_after {
+                Some(limit) => self.resume.since(self.now) <= limit,
+                None => true,
+            };
+            return match (in_time, soon && !self.breaker_rests) {
+                (false, _) => Wait::MoveOn,
+                (true, true) => Wait::Here,
+                (true, false) => Wait::Visit,
+            };
+        }
+        let retry_after = (!self.resume.is_never()).then(|| self.resume.since(self.now));
+        match job.terms.patience {
+            _ if in_time => Wait::Here,
+            Patience::UntilDeadline if retry_after.is_some() => Wait::Here,
+            Patience::UntilDeadline | Patience::Interactive => Wait::End { retry_after },
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What follows from the end of a call, for the provider's health and for the job.
+
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::error::{RefusedAnswer, SendError};
+use crate::event::{Decision, EventKind};
+use crate::outcome::{Fault, Reason, Scope};
+use crate::policy::backoff::Backoff;
+use crate::policy::breaker::Epoch;
+use crate::policy::budget::RetryKind;
+use crate::policy::pick::{KeyIndex, Speed};
+use crate::policy::route::{Charge, Fate};
+use crate::request::Patience;
+
+use super::super::job::Job;
+use super::super::kernel::{Me, On};
+use super::super::message::{
+    Back, Bounced, Dispatch, End, Ended, Made, Outcome, RawAnswer, Settlement, Verdict,
+};
+use super::Provider;
+
+/// How long a provider rests that refuses every key: long enough for an operator's slip to be mended,
+/// short enough to be back within 30 s of it.
+const INCIDENT_REST: Duration = Duration::from_secs(15);
+
+impl Provider {
+    fn settle_ended(&mut self, ended: Ended, now: Moment) {
+        let child = &mut self.children[ended.key.0];
+        child.in_flight = child.in_flight.saturating_sub(1);
+        let group = child.group;
+        if let Some(rested) = &ended.rested {
+            self.key_rested(rested);
+        }
+        if let (Some(group), Some(Settlement { taken, tokens: Some(tokens) })) = (group, ended.settlement) {
+            self.groups[group].quota.settle(taken, tokens);
+        }
+        self.probe.take_if(|probe| probe.epoch == ended.made.epoch);
+        let speed = match (&ended.verdict, ended.first_content) {
+            (Verdict::Served { .. }, Some(first_content)) => Speed::Took(first_content),
+            (Verdict::Served { .. } | Verdict::Neutral, _) => Speed::Unknown,
+            (Verdict::Failed { .. }, _) => Speed::Failed,
+        };
+        self.picker.finished(ended.key, speed);
+        let Made { epoch, charge, .. } = ended.made;
+        match ended.verdict {
+            Verdict::Served { paid } => {
+                self.well(now, epoch);
+                self.incident.succeeded(ended.made.started);
+                match paid {
+                    Some(kind) => self.budget.give_back(kind),
+                    None => self.budget.first_try_succeeded(),
+                }
+            }
+            Verdict::Neutral => self.breaker.abandoned(epoch),
+            Verdict::Failed { fault, back } => {
+                self.blame(ended.key, &ended.made, &fault, now);
+                let call = Failure { key: ended.key, made: ended.made, took: ended.took };
+                match back {
+                    Some(Back { mut job, answer }) => {
+                        job.avoid = Some(ended.key);
+                        let fate = self.fate(&mut job, &fault, charge);
+                        self.report_failure(call, fault.clone(), decision(fate), now);
+                        self.follow(job, fate, fault, answer, now);
+                    }
+                    // Its caller has part of the answer already, and reads an error behind it.
+                    None => self.report_failure(call, fault, Decision::Return, now),
+                }
+            }
+        }
+    }
+
+    /// The end of a call whose key is down: nobody but the provider hears of it.
+    pub(super) fn settle_orphan(&mut self, outcome: Outcome, now: Moment) {
+        let verdict = match outcome.end {
+            End::Served { paid } => Verdict::Served { paid },
+            End::Cancelled => Verdict::Neutral,
+            End::Failed { fault, back } => Verdict::Failed { fault, back },
+        };
+        let tokens = outcome.usage.map(|usage| usage.total_tokens());
+        let ended = Ended {
+            key: outcome.key,
+            made: outcome.made,
+            took: outcome.took,
+            first_content: outcome.first_content,
+            settlement: outcome.group_taken.map(|taken| Settlement { taken, tokens }),
+            verdict,
+            rested: None,
+        };
+        self.settle_ended(ended, now);
+    }
+
+    /// Charges a fault to the provider if it is the provider's. Any other answer proves that it is alive.
+    fn blame(&mut self, key: KeyIndex, made: &Made, fault: &Fault, now: Moment) {
+        let Made { epoch, charge, started, .. } = *made;
+        match (fault.scope, fault.reason) {
+            (Scope::Provider, Reason::ModelGone) | (Scope::Us, _) => self.breaker.abandoned(epoch),
+            (Scope::Provider, _) => self.ill(now, epoch, fault),
+            (_, Reason::BadCredential) => {
+                if charge == Charge::Free {
+                    self.ill(now, epoch, fault);
+                }
+                self.suspect(key, started, now);
+            }
+            (Scope::Key | Scope::Group | Scope::Lane | Scope::Request, _) => match charge {
+                Charge::Free => self.well(now, epoch),
+                Charge::Counted => {}
+            },
+        }
+    }
+
+    fn well(&mut self, now: Moment, epoch: Epoch) {
+        let change = self.breaker.succeeded(now, epoch);
+        self.report_change(now, change, "");
+    }
+
+    fn ill(&mut self, now: Moment, epoch: Epoch, fault: &Fault) {
+        let change = self.breaker.failed(now, epoch, &mut self.rng, fault.rest);
+        self.report_change(now, change, &fault.to_string());
+    }
+
+    /// A key was refused: its own fault, unless too many are.
+    fn suspect(&mut self, key: KeyIndex, started: Moment, now: Moment) {
+        if self.refused_all_at.is_some_and(|at| started <= at) {
+            // A straggler of an incident that is known already.
+            return self.reinstate(&[key]);
+        }
+        let usable = |child: &&super::Child| child.rests_until.is_none_or(|until| !until.is_never());
+        let others_usable = self.children.iter().filter(usable).count();
+        let Some(keys) = self.incident.refused(now, key, others_usable) else { return };
+        self.refused_all_at = Some(now);
+        self.reinstate(&keys);
+        let change = self.breaker.trip(now, INCIDENT_REST);
+        self.report_change(now, Some(change), &format!("{} keys were refused together", keys.len()));
+    }
+
+    /// What is to become of a job, the retry budget considered.
+    pub(super) fn fate(&mut self, job: &mut Job, fault: &Fault, charge: Charge) -> Fate {
+        job.paid = None;
+        let terms = job.terms;
+        let fate = job.progress.fate(fault, charge, &terms);
+        self.afford(fate, job)
+    }
+
+    /// Finds another way for a job whose call failed, or ends it.
+    pub(super) fn follow(
+        &mut self,
+        job: Job,
+        fate: Fate,
+        fault: Fault,
+        answer: Option<Box<RawAnswer>>,
+        now: Moment,
+    ) {
+        match fate {
+            Fate::Rotate | Fate::Retry(RetryKind::Throttled) => self.wait_or_leave(job, now),
+            Fate::Retry(RetryKind::Transient) => self.try_later(job, now),
+            Fate::SwitchIfFree => {
+                if let Some(job) = self.visit_next(job) {
+                    self.try_later(job, now);
+                }
+            }
+            Fate::Switch => {
+                if let Some(job) = self.move_on(job, fault.reason.as_str(), now) {
+                    refuse(job, fault, answer);
+                }
+            }
+            Fate::Return => refuse(job, fault, answer),
+            Fate::GiveUp => exhaust(job, fault),
+        }
+    }
+
+    /// Pays for a retry. Whoever can't pay goes elsewhere, or, if patient, later; the others end here:
+    /// an ill provider must not be asked twice for everything.
+    fn afford(&mut self, fate: Fate, job: &mut Job) -> Fate {
+        let Fate::Retry(kind) = fate else { return fate };
+        if self.budget.withdraw(kind).is_ok() {
+            job.paid = Some(kind);
+            return fate;
+        }
+        match (job.progress.next(), job.terms.patience) {
+            (Some(_), _) => Fate::SwitchIfFree,
+            (None, Patience::UntilDeadline) => fate,
+            (None, Patience::Interactive) => Fate::GiveUp,
+        }
+    }
+
+    fn wait_or_leave(&mut self, job: Job, now: Moment) {
+        if let Some(job) = self.place(job, now) {
+            self.queue_first(job);
+        }
+    }
+
+    fn try_later(&mut self, job: Job, now: Moment) {
+        let delay = Backoff::TRANSIENT_RETRY.delay(job.progress.faults().saturating_sub(1), &mut self.rng);
+        let ticket = job.ticket();
+        self.queue.push_delayed(job, ticket, now + delay);
+    }
+
+    fn report_failure(&self, call: Failure, fault: Fault, decision: Decision, now: Moment) {
+        let Failure { key, made, took } = call;
+        let Made { job, attempt, model, .. } = made;
+        let key = self.children[key.0].line.key.clone();
+        self.report(now, EventKind::CallFailed { job, attempt, key, model, fault, decision, took });
+    }
+}
+
+/// A call that failed, for the record.
+struct Failure {
+    key: KeyIndex,
+    made: Made,
+    took: Duration,
+}
+
+fn decision(fate: Fate) -> Decision {
+    match fate {
+        Fate::Rotate | Fate::Retry(_) => Decision::Rotate,
+        Fate::SwitchIfFree | Fate::Switch => Decision::FallBack,
+        Fate::Return | Fate::GiveUp => Decision::Return,
+    }
+}
+
+/// The provider's own answer goes to the caller; without one, what it means.
+fn refuse(mut job: Job, fault: Fault, answer: Option<Box<RawAnswer>>) {
+    let Some(answer) = answer else { return exhaust(job, fault) };
+    let RawAnswer { status, headers, body } = *answer;
+    let attempts = job.take_attempts();
+    job.end(Err(SendError::Refused(Box::new(RefusedAnswer { fault, status, headers, body, attempts }))));
+}
+
+fn exhaust(mut job: Job, last: Fault) {
+    let attempts = job.take_attempts();
+    job.end(Err(SendError::Exhausted { last: Box::new(last), attempts }));
+}
+
+impl On<Ended> for Provider {
+    fn on(&mut self, ended: Ended, me: &mut Me<'_, Self>) {
+        self.settle_ended(ended, me.now());
+        self.turn(me);
+    }
+}
+
+impl On<Bounced> for Provider {
+    fn on(&mut self, Bounced { key, dispatch }: Bounced, me: &mut Me<'_, Self>) {
+        let Dispatch { job, epoch, group_taken, .. } = dispatch;
+        let child = &mut self.children[key.0];
+        child.in_flight = child.in_flight.saturating_sub(1);
+        if let (Some(group), Some(taken)) = (child.group, group_taken) {
+            self.groups[group].quota.give_back(taken);
+        }
+        self.picker.finished(key, Speed::Unknown);
+        self.probe.take_if(|probe| probe.epoch == epoch);
+        self.breaker.abandoned(epoch);
+        self.queue_first(job);
+        self.turn(me);
+    }
+}

@@ -1,0 +1,135 @@
+//! The Stats actor: counters, the failure log, and whoever watches.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+
+use crate::clock::Moment;
+use crate::event::{Event, EventKind};
+use crate::id::KeyId;
+use crate::stats::{KeyStats, StatsReport};
+
+use super::kernel::{Life, Me, On};
+use super::message::{GetStats, Logging, Report};
+
+/// Failures of the last day are kept by the hour.
+const HOUR: Duration = Duration::from_secs(3_600);
+const HOURS_KEPT: u64 = 24;
+
+/// Counts what the others report.
+pub(crate) struct Stats {
+    keys: BTreeMap<KeyId, Counters>,
+    watchers: broadcast::Sender<Event>,
+    dead_letters: Arc<AtomicU64>,
+}
+
+#[derive(Default)]
+struct Counters {
+    known: KeyStats,
+    /// Failures by hour since the start, latest last.
+    hours: VecDeque<(u64, u64)>,
+}
+
+impl Stats {
+    pub(crate) fn new(watchers: broadcast::Sender<Event>, dead_letters: Arc<AtomicU64>) -> Self {
+        Self { keys: BTreeMap::new(), watchers, dead_letters }
+    }
+
+    fn count(&mut self, event: &Event) {
+        match &event.kind {
+            EventKind::CallFailed { key, fault, .. } => {
+                let counters = self.keys.entry(key.clone()).or_default();
+                *counters.known.failed.entry(fault.reason).or_default() += 1;
+                counters.failed_at(event.at);
+            }
+            EventKind::KeyRestarted { key } => self.keys.entry(key.clone()).or_default().known.restarts += 1,
+            EventKind::KeyChanged { .. }
+            | EventKind::ProviderRested { .. }
+            | EventKind::ProviderResumed { .. }
+            | EventKind::ProviderRestarted { .. }
+            | EventKind::ProviderLost { .. }
+            | EventKind::FellBack { .. } => {}
+        }
+    }
+}
+
+impl Counters {
+    fn failed_at(&mut self, at: Moment) {
+        let hour = at.since_start().as_secs() / HOUR.as_secs();
+        match self.hours.back_mut() {
+            Some((latest, count)) if *latest == hour => *count += 1,
+            Some(_) | None => self.hours.push_back((hour, 1)),
+        }
+        self.forget(hour);
+    }
+
+    fn forget(&mut self, hour: u64) {
+        while self.hours.front().is_some_and(|(old, _)| old + HOURS_KEPT <= hour) {
+            self.hours.pop_front();
+        }
+    }
+}
+
+fn log(event: &Event) {
+    match &event.kind {
+        EventKind::CallFailed { job, attempt, key, model, fault, decision, took } => {
+            tracing::info!(%job, attempt, %key, %model, %fault, ?decision, ?took, "call failed");
+        }
+        EventKind::KeyChanged { key, status } => {
+            let why = status.why.as_ref();
+            let (cause, until) = (why.map(|why| why.cause), why.and_then(|why| why.until));
+            tracing::info!(%key, status = status.state.as_str(), ?cause, ?until, "key changed");
+        }
+        EventKind::KeyRestarted { key } => tracing::warn!(%key, "key restarted"),
+        EventKind::ProviderRested { provider, until, why } => {
+            tracing::warn!(%provider, ?until, why, "provider rests");
+        }
+        EventKind::ProviderResumed { provider } => tracing::info!(%provider, "provider resumed"),
+        EventKind::ProviderRestarted { provider } => tracing::warn!(%provider, "provider restarted"),
+        EventKind::ProviderLost { provider } => tracing::error!(%provider, "provider given up"),
+        EventKind::FellBack { job, from, to, why } => tracing::debug!(%job, %from, %to, why, "fell back"),
+    }
+}
+
+impl Life for Stats {
+    type Relic = ();
+
+    fn started(&mut self, _: &mut Me<'_, Self>) {}
+
+    fn alarmed(&mut self, _: &mut Me<'_, Self>) {}
+
+    fn relic(&mut self) {}
+}
+
+impl On<Report> for Stats {
+    fn on(&mut self, report: Report, _: &mut Me<'_, Self>) {
+        if let Some(key) = report.key
+            && report.succeeded > 0
+        {
+            self.keys.entry(key).or_default().known.succeeded += report.succeeded;
+        }
+        for event in report.events {
+            self.count(&event);
+            if report.log == Logging::On {
+                log(&event);
+            }
+            // Nobody may be watching.
+            let _ = self.watchers.send(event);
+        }
+    }
+}
+
+impl On<GetStats> for Stats {
+    fn on(&mut self, _: GetStats, me: &mut Me<'_, Self>) -> StatsReport {
+        let hour = me.now().since_start().as_secs() / HOUR.as_secs();
+        let keys = self.keys.iter_mut().map(|(key, counters)| {
+            counters.forget(hour);
+            let failed_last_day = counters.hours.iter().map(|(_, count)| count).sum();
+            (key.to_string(), KeyStats { failed_last_day, ..counters.known.clone() })
+        });
+        StatsReport { keys: keys.collect(), dead_letters: self.dead_letters.load(Ordering::Relaxed) }
+    }
+}

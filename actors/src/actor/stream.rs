@@ -1,0 +1,242 @@
+//! Streams: held back until the first content, then handed to the caller without passing a mailbox.
+//!
+//! Before the first content event an error, a stall or an error inside the
+//! stream still sends the job to another key. After it nothing is retried: the
+//! caller reads an error and never a clean-looking end of a cut answer.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::Fuse;
+use futures_util::{Stream, StreamExt};
+use tokio::time::{Sleep, timeout_at};
+
+use crate::clock::Moment;
+use crate::dialect::sse::{Event, Splitter};
+use crate::dialect::{Ending, EventMeaning, StreamReader};
+use crate::outcome::{Fault, Reason};
+use crate::policy::budget::RetryKind;
+use crate::upstream::{BodyStream, TransportError};
+
+use super::call::{Late, Limits, Line, Slip, scrub_fault, transport_fault};
+use super::message::End;
+
+/// A stream is held back no longer than this before it is committed without content.
+const HELD_EVENTS_MAX: usize = 64;
+/// The same in bytes.
+const HELD_BYTES_MAX: usize = 256 << 10;
+
+/// A stream whose first content has come.
+pub(crate) struct Begun {
+    held: BytesMut,
+    body: Fuse<BodyStream>,
+    splitter: Splitter,
+    reader: Box<dyn StreamReader>,
+    limits: Limits,
+    end: Seen,
+}
+
+/// Whether the stream said that it is complete.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Open,
+    Done,
+}
+
+/// Why a stream never began.
+pub(crate) enum NoStream {
+    /// Too late.
+    Late(Late),
+    /// A fault, and the event that told of it.
+    Failed(Fault, Bytes),
+}
+
+/// Reads until the first content event, at the latest `by` then.
+pub(crate) async fn begin(
+    line: &Line,
+    body: BodyStream,
+    limits: Limits,
+    by: Moment,
+) -> Result<Begun, NoStream> {
+    let clock = line.hub.clock;
+    let mut body = body.fuse();
+    let mut splitter = Splitter::default();
+    let mut reader = line.dialect.stream_reader();
+    let mut held = BytesMut::new();
+    let mut held_events = 0;
+    loop {
+        while let Some(raw) = next_event(&mut splitter)? {
+            held.extend_from_slice(&raw);
+            held_events += 1;
+            let end = match reader.read(&Event::parse(&raw)) {
+                EventMeaning::Failed(fault) => {
+                    return Err(NoStream::Failed(scrub_fault(&line.secret, fault), raw));
+                }
+                EventMeaning::Done => Seen::Done,
+                EventMeaning::Content => Seen::Open,
+                EventMeaning::Prelude if held_events < HELD_EVENTS_MAX && held.len() < HELD_BYTES_MAX => {
+                    continue;
+                }
+                EventMeaning::Prelude => Seen::Open,
+            };
+            return Ok(Begun { held, body, splitter, reader, limits, end });
+        }
+        match timeout_at(clock.instant(by), body.next()).await {
+            Ok(Some(Ok(chunk))) => splitter.push(chunk),
+            Ok(Some(Err(error))) => {
+                return Err(NoStream::Failed(transport_fault(line, &error), Bytes::new()));
+            }
+            Ok(None) => {
+                let fault = Fault::new(Reason::Cut, "the stream ended before any content");
+                return Err(NoStream::Failed(fault, Bytes::new()));
+            }
+            Err(_) => return Err(NoStream::Late(limits.overrun(clock.now(), "no content came in time"))),
+        }
+    }
+}
+
+fn next_event(splitter: &mut Splitter) -> Result<Option<Bytes>, NoStream> {
+    splitter
+        .next_event()
+        .map_err(|error| NoStream::Failed(Fault::new(Reason::Cut, error.to_string()), Bytes::new()))
+}
+
+/// A stream in its caller's hands. It holds the key's credit and reports when it ends, breaks or is dropped.
+pub(crate) struct Handed {
+    begun: Begun,
+    line: Arc<Line>,
+    slip: Option<Slip>,
+    paid: Option<RetryKind>,
+    /// Runs only while the caller waits for the provider: a slow caller is not the provider's fault.
+    idle: Pin<Box<Sleep>>,
+    waiting: Waiting,
+    failure: Option<TransportError>,
+}
+
+/// Whether the caller waits for the provider's next piece.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    No,
+    Yes,
+}
+
+impl Handed {
+    pub(crate) fn new(begun: Begun, line: Arc<Line>, slip: Slip, paid: Option<RetryKind>) -> Self {
+        let clock = line.hub.clock;
+        let idle = Box::pin(tokio::time::sleep_until(clock.instant(clock.now() + begun.limits.idle)));
+        Self { begun, line, slip: Some(slip), paid, idle, waiting: Waiting::No, failure: None }
+    }
+
+    /// Reads the whole events that have come; gives their bytes, and the fault if one tells of it.
+    fn take_events(&mut self) -> Result<Bytes, Fault> {
+        let mut bytes = std::mem::take(&mut self.begun.held);
+        loop {
+            let event = self.begun.splitter.next_event();
+            let raw = match event {
+                Ok(Some(raw)) => raw,
+                Ok(None) => return Ok(bytes.freeze()),
+                Err(error) => return Err(Fault::new(Reason::Cut, error.to_string())),
+            };
+            match self.begun.reader.read(&Event::parse(&raw)) {
+                EventMeaning::Failed(fault) => {
+                    self.begun.held = bytes;
+                    return Err(fault);
+                }
+                EventMeaning::Done => self.begun.end = Seen::Done,
+                EventMeaning::Content | EventMeaning::Prelude => {}
+            }
+            bytes.extend_from_slice(&raw);
+        }
+    }
+
+    /// Reports a fault after the commit point, and keeps it for the caller behind the whole events so far.
+    fn fail(&mut self, fault: Fault) -> Poll<Option<Result<Bytes, TransportError>>> {
+        let fault = scrub_fault(&self.line.secret, fault);
+        let error = TransportError::Cut(fault.message.to_string());
+        if let Some(slip) = self.slip.take() {
+            slip.settle(End::Failed { fault, back: None });
+        }
+        let held = std::mem::take(&mut self.begun.held).freeze();
+        if held.is_empty() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        self.failure = Some(error);
+        Poll::Ready(Some(Ok(held)))
+    }
+
+    fn finish(&mut self) -> Poll<Option<Result<Bytes, TransportError>>> {
+        // Some providers close the connection right behind the line that says `[DONE]`.
+        if let Some(raw) = self.begun.splitter.last_event()
+            && self.begun.reader.read(&Event::parse(&raw)) == EventMeaning::Done
+        {
+            self.begun.end = Seen::Done;
+            return Poll::Ready(Some(Ok(raw)));
+        }
+        let whole = match self.begun.reader.ending() {
+            Ending::Marked => self.begun.end == Seen::Done,
+            Ending::Unmarked => self.begun.splitter.is_drained(),
+        };
+        if !whole {
+            return self.fail(Fault::new(Reason::Cut, "the stream ended without its closing event"));
+        }
+        if let Some(mut slip) = self.slip.take() {
+            let usage = self.begun.reader.usage();
+            slip.note(|outcome| outcome.usage = usage);
+            slip.settle(End::Served { paid: self.paid.take() });
+        }
+        Poll::Ready(None)
+    }
+
+    fn overdue(&mut self, task: &mut Context<'_>) -> Option<Fault> {
+        if self.waiting == Waiting::No {
+            self.waiting = Waiting::Yes;
+            let clock = self.line.hub.clock;
+            let by = (clock.now() + self.begun.limits.idle).min(self.begun.limits.last());
+            self.idle.as_mut().reset(clock.instant(by));
+        }
+        self.idle.as_mut().poll(task).is_ready().then(|| {
+            let now = self.line.hub.clock.now();
+            match self.begun.limits.overrun(now, "the stream stopped coming") {
+                Late::Deadline => Fault::new(Reason::DeadlineOver, "the deadline passed inside the stream"),
+                Late::Stalled(fault) => fault,
+            }
+        })
+    }
+}
+
+impl Stream for Handed {
+    type Item = Result<Bytes, TransportError>;
+
+    fn poll_next(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if this.slip.is_none() {
+            return Poll::Ready(this.failure.take().map(Err));
+        }
+        loop {
+            match this.take_events() {
+                Ok(bytes) if bytes.is_empty() => {}
+                Ok(bytes) => {
+                    this.waiting = Waiting::No;
+                    return Poll::Ready(Some(Ok(bytes)));
+                }
+                Err(fault) => return this.fail(fault),
+            }
+            match this.begun.body.poll_next_unpin(task) {
+                Poll::Ready(Some(Ok(chunk))) => this.begun.splitter.push(chunk),
+                Poll::Ready(Some(Err(error))) => {
+                    let fault = transport_fault(&this.line, &error);
+                    return this.fail(fault);
+                }
+                Poll::Ready(None) => return this.finish(),
+                Poll::Pending => {
+                    return match this.overdue(task) {
+                        Some(fault) => this.fail(fault),
+                        None => Poll::Pending,
+                    };
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! OpenAI's API, and the many that copy it.
+//!
+//! Groq, Mistral, DeepSeek, OpenRouter, Together, xAI and Azure send bodies of
+//! this shape; where they differ it costs a row in `rules.rs`, not a dialect.
+
+mod address;
+mod estimate;
+mod fault;
+mod object;
+mod rules;
+mod said;
+mod stream;
+mod usage;
+
+use std::time::SystemTime;
+
+use ::http::header::AUTHORIZATION;
+use ::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+
+use super::{BadSecret, Dialect, StreamReader, hints, secret_header};
+use crate::id::Model;
+use crate::outcome::{Fault, Gauges, Usage};
+use crate::request::Request;
+use crate::secret::Secret;
+
+/// OpenAI and what speaks like it: chat completions, completions, embeddings, responses.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct OpenAi;
+
+impl Dialect for OpenAi {
+    fn name(&self) -> &'static str {
+        "openai"
+    }
+
+    fn authenticate(&self, secret: &Secret, headers: &mut HeaderMap) -> Result<(), BadSecret> {
+        headers.insert(AUTHORIZATION, secret_header("Bearer ", secret)?);
+        Ok(())
+    }
+
+    fn address_to(&self, request: &Request, model: &Model) -> (String, Bytes) {
+        (request.path.clone(), address::with_model(&request.body, model))
+    }
+
+    fn fault_in(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: SystemTime,
+    ) -> Option<Fault> {
+        fault::in_answer(status, headers, body, now)
+    }
+
+    fn gauges(&self, headers: &HeaderMap, _now: SystemTime) -> Gauges {
+        hints::gauges(headers)
+    }
+
+    fn usage_in(&self, body: &[u8]) -> Option<Usage> {
+        usage::in_body(body)
+    }
+
+    fn estimate_tokens(&self, request: &Request) -> u64 {
+        estimate::tokens(request)
+    }
+
+    fn stream_reader(&self) -> Box<dyn StreamReader> {
+        Box::new(stream::Reader::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_sent_as_a_bearer_and_hides() {
+        let mut headers = HeaderMap::new();
+        OpenAi.authenticate(&Secret::new("sk-1"), &mut headers).unwrap();
+        assert_eq!(headers[AUTHORIZATION], "Bearer sk-1");
+        assert!(headers[AUTHORIZATION].is_sensitive());
+        assert_eq!(OpenAi.authenticate(&Secret::new(""), &mut headers), Err(BadSecret));
+    }
+}

@@ -1,0 +1,31 @@
+//! Keywheel's actor system: many API keys of many providers as one dependable, fast upstream.
+//!
+//! [`Wheel::start`] takes a [`spec::WheelSpec`] and an [`upstream::Upstream`]; [`Wheel::send`] takes a
+//! [`request::Request`] and brings its [`Answer`], through whichever key and provider can serve it.
+
+mod wheel;
+
+mod actor;
+
+pub mod upstream;
+
+pub mod dialect;
+
+pub mod policy;
+
+pub mod board;
+pub mod clock;
+pub mod error;
+pub mod event;
+pub mod id;
+pub mod outcome;
+pub mod request;
+pub mod secret;
+pub mod spec;
+pub mod stats;
+pub mod unit;
+
+#[cfg(test)]
+mod stories;
+
+pub use wheel::{Answer, AnswerBody, CommandError, DrainReport, KeyCommand, StartError, Wheel};

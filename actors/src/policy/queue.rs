@@ -1,0 +1,351 @@
+//! The jobs that wait for one provider: bounded, a lane per model, fair between callers.
+//!
+//! A lane is served retries first (they have waited longest), then its callers
+//! in turn. Jobs leave by [`Queue::pop`], by their deadline, or when swept.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+
+use crate::clock::Moment;
+use crate::id::{CallerId, Model};
+
+/// Empty lanes are kept up to this number; callers may name any model.
+const LANES_KEPT: usize = 64;
+/// Deadlines of jobs that left are forgotten when they outnumber the waiting by this many.
+const STALE_DEADLINES_MAX: usize = 1_024;
+
+/// What a queue must know of a job.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ticket {
+    /// Its lane.
+    pub model: Model,
+    /// Whose it is.
+    pub caller: CallerId,
+    /// When it must have left.
+    pub deadline: Moment,
+}
+
+/// Jobs of type `J`, waiting.
+#[derive(Debug)]
+pub struct Queue<J> {
+    jobs_max: usize,
+    waiting: HashMap<u64, (J, Ticket)>,
+    lanes: Vec<Lane>,
+    next_lane: usize,
+    deadlines: BinaryHeap<Reverse<(Moment, u64)>>,
+    delayed: BinaryHeap<Reverse<(Moment, u64)>>,
+    next_number: u64,
+}
+
+/// One model's jobs, by number. Numbers of jobs that have left are skipped when met.
+#[derive(Debug)]
+struct Lane {
+    model: Model,
+    first: VecDeque<u64>,
+    callers: VecDeque<(CallerId, VecDeque<u64>)>,
+}
+
+impl<J> Queue<J> {
+    /// An empty queue for at most so many jobs.
+    pub fn new(jobs_max: usize) -> Self {
+        Self {
+            jobs_max,
+            waiting: HashMap::new(),
+            lanes: Vec::new(),
+            next_lane: 0,
+            deadlines: BinaryHeap::new(),
+            delayed: BinaryHeap::new(),
+            next_number: 0,
+        }
+    }
+
+    /// Jobs waiting, delayed ones included.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Whether a further job would be refused.
+    pub fn is_full(&self) -> bool {
+        self.waiting.len() >= self.jobs_max
+    }
+
+    /// The models that somebody has waited for.
+    pub fn models(&self) -> Vec<Model> {
+        self.lanes.iter().map(|lane| lane.model.clone()).collect()
+    }
+
+    /// Lines a new job up behind its caller's others.
+    ///
+    /// # Errors
+    /// Gives the job back if the queue is full.
+    pub fn push(&mut self, job: J, ticket: Ticket) -> Result<(), J> {
+        if self.is_full() {
+            return Err(job);
+        }
+        let (caller, lane) = (ticket.caller, self.lane(&ticket.model));
+        let number = self.admit(job, ticket);
+        let callers = &mut self.lanes[lane].callers;
+        match callers.iter_mut().find(|(known, _)| *known == caller) {
+            Some((_, numbers)) => numbers.push_back(number),
+            None => callers.push_back((caller, VecDeque::from([number]))),
+        }
+        Ok(())
+    }
+
+    /// Puts a job that had its place already before all others of its lane, beyond the bound if need be.
+    pub fn push_first(&mut self, job: J, ticket: Ticket) {
+        let lane = self.lane(&ticket.model);
+        let number = self.admit(job, ticket);
+        self.lanes[lane].first.push_front(number);
+    }
+
+    /// Keeps a job aside until `due`; then it is among the first.
+    pub fn push_delayed(&mut self, job: J, ticket: Ticket, due: Moment) {
+        let number = self.admit(job, ticket);
+        self.delayed.push(Reverse((due, number)));
+    }
+
+    /// Lines up the delayed jobs whose time has come.
+    pub fn release_due(&mut self, now: Moment) {
+        while let Some(Reverse((due, number))) = self.delayed.peek().copied()
+            && due <= now
+        {
+            self.delayed.pop();
+            if let Some((_, ticket)) = self.waiting.get(&number) {
+                let model = ticket.model.clone();
+                let lane = self.lane(&model);
+                self.lanes[lane].first.push_back(number);
+            }
+        }
+    }
+
+    /// How many lanes there are; [`Queue::front`] and [`Queue::pop`] take an index below it.
+    pub fn lanes(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// The lane whose turn it is, the next one at the next call.
+    pub fn turn(&mut self) -> usize {
+        self.next_lane = (self.next_lane + 1) % self.lanes.len().max(1);
+        self.next_lane
+    }
+
+    /// The job that `pop` would give.
+    pub fn front(&mut self, lane: usize) -> Option<&J> {
+        let number = self.front_number(lane)?;
+        self.waiting.get(&number).map(|(job, _)| job)
+    }
+
+    /// Takes the next job of a lane.
+    pub fn pop(&mut self, lane: usize) -> Option<J> {
+        let number = self.front_number(lane)?;
+        let lane = &mut self.lanes[lane];
+        if lane.first.front() == Some(&number) {
+            lane.first.pop_front();
+        } else if let Some((caller, mut numbers)) = lane.callers.pop_front() {
+            numbers.pop_front();
+            if !numbers.is_empty() {
+                lane.callers.push_back((caller, numbers));
+            }
+        }
+        self.waiting.remove(&number).map(|(job, _)| job)
+    }
+
+    /// Takes the jobs whose deadline has passed.
+    pub fn expired(&mut self, now: Moment) -> Vec<J> {
+        let mut late = Vec::new();
+        while let Some(Reverse((deadline, number))) = self.deadlines.peek().copied()
+            && deadline <= now
+        {
+            self.deadlines.pop();
+            late.extend(self.waiting.remove(&number).map(|(job, _)| job));
+        }
+        late
+    }
+
+    /// Takes every job that `chosen` says, oldest first.
+    pub fn take_where(&mut self, mut chosen: impl FnMut(&J, &Ticket) -> bool) -> Vec<J> {
+        let mut numbers: Vec<u64> = self
+            .waiting
+            .iter()
+            .filter(|(_, (job, ticket))| chosen(job, ticket))
+            .map(|(number, _)| *number)
+            .collect();
+        numbers.sort_unstable();
+        numbers.iter().filter_map(|number| self.waiting.remove(number)).map(|(job, _)| job).collect()
+    }
+
+    /// When [`Queue::release_due`] or [`Queue::expired`] has something to do next.
+    pub fn wake_at(&self) -> Moment {
+        let due = self.delayed.peek().map_or(Moment::NEVER, |Reverse((due, _))| *due);
+        let late = self.deadlines.peek().map_or(Moment::NEVER, |Reverse((deadline, _))| *deadline);
+        due.min(late)
+    }
+
+    fn admit(&mut self, job: J, ticket: Ticket) -> u64 {
+        let number = self.next_number;
+        self.next_number += 1;
+        if !ticket.deadline.is_never() {
+            self.deadlines.push(Reverse((ticket.deadline, number)));
+        }
+        self.waiting.insert(number, (job, ticket));
+        if self.deadlines.len() > 2 * self.waiting.len() + STALE_DEADLINES_MAX {
+            let waiting = &self.waiting;
+            self.deadlines.retain(|Reverse((_, number))| waiting.contains_key(number));
+        }
+        number
+    }
+
+    /// Lanes are as many as models in use, so few that they are found by walking.
+    fn lane(&mut self, model: &Model) -> usize {
+        if let Some(lane) = self.lanes.iter().position(|lane| lane.model == *model) {
+            return lane;
+        }
+        if self.lanes.len() >= LANES_KEPT {
+            self.lanes.retain(|lane| !lane.first.is_empty() || !lane.callers.is_empty());
+        }
+        self.lanes.push(Lane { model: model.clone(), first: VecDeque::new(), callers: VecDeque::new() });
+        self.lanes.len() - 1
+    }
+
+    fn front_number(&mut self, lane: usize) -> Option<u64> {
+        let lane = self.lanes.get_mut(lane)?;
+        while let Some(number) = lane.first.front() {
+            if self.waiting.contains_key(number) {
+                return Some(*number);
+            }
+            lane.first.pop_front();
+        }
+        while let Some((_, numbers)) = lane.callers.front_mut() {
+            while let Some(number) = numbers.front() {
+                if self.waiting.contains_key(number) {
+                    return Some(*number);
+                }
+                numbers.pop_front();
+            }
+            lane.callers.pop_front();
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        Moment::after_start(Duration::from_secs(seconds))
+    }
+
+    fn ticket(caller: u64) -> Ticket {
+        Ticket { model: "m".into(), caller: CallerId(caller), deadline: Moment::NEVER }
+    }
+
+    fn drain(queue: &mut Queue<u32>) -> Vec<u32> {
+        std::iter::from_fn(|| queue.pop(0)).collect()
+    }
+
+    #[test]
+    fn callers_take_turns() {
+        let mut queue = Queue::new(10);
+        for (job, caller) in [(1, 7), (2, 7), (3, 7), (4, 8), (5, 9)] {
+            queue.push(job, ticket(caller)).unwrap();
+        }
+        assert_eq!(drain(&mut queue), [1, 4, 5, 2, 3]);
+    }
+
+    #[test]
+    fn who_had_a_place_comes_first_even_if_full() {
+        let mut queue = Queue::new(1);
+        queue.push(1, ticket(0)).unwrap();
+        assert_eq!(queue.push(2, ticket(0)), Err(2));
+        queue.push_first(3, ticket(0));
+        assert_eq!(drain(&mut queue), [3, 1]);
+    }
+
+    #[test]
+    fn delayed_jobs_wait_aside_until_due() {
+        let mut queue = Queue::new(10);
+        queue.push_delayed(1, ticket(0), at(5));
+        queue.push(2, ticket(0)).unwrap();
+        assert_eq!((queue.len(), queue.wake_at()), (2, at(5)));
+        queue.release_due(at(4));
+        assert_eq!(queue.pop(0), Some(2));
+        assert_eq!(queue.pop(0), None);
+        queue.release_due(at(5));
+        assert_eq!(queue.pop(0), Some(1));
+    }
+
+    #[test]
+    fn deadlines_end_waiting_and_delayed_jobs_alike() {
+        let mut queue = Queue::new(10);
+        let soon = Ticket { deadline: at(3), ..ticket(0) };
+        queue.push(1, soon.clone()).unwrap();
+        queue.push_delayed(2, soon, at(9));
+        queue.push(3, ticket(0)).unwrap();
+        assert_eq!(queue.expired(at(3)), [1, 2]);
+        assert_eq!(drain(&mut queue), [3]);
+        queue.release_due(at(9));
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn lanes_take_turns() {
+        let mut queue = Queue::new(10);
+        for model in ["a", "b"] {
+            queue.push(model, Ticket { model: model.into(), ..ticket(0) }).unwrap();
+        }
+        let turns = [queue.turn(), queue.turn(), queue.turn()];
+        assert_eq!(turns, [1, 0, 1]);
+        assert_eq!(queue.front(1), Some(&"b"));
+    }
+
+    proptest! {
+        /// Every job that went in comes out once, by whatever door.
+        #[test]
+        fn no_job_is_lost(steps in proptest::collection::vec((0u8..7, 0u64..6), 1..200)) {
+            let mut queue = Queue::new(20);
+            let (mut next, mut left) = (0u32, Vec::new());
+            for (step, number) in steps {
+                let ticket = Ticket {
+                    model: format!("m{}", number % 2).as_str().into(),
+                    caller: CallerId(number),
+                    deadline: if number == 0 { at(10) } else { Moment::NEVER },
+                };
+                match step {
+                    0 | 1 => {
+                        left.extend(queue.push(next, ticket).err());
+                        next += 1;
+                    }
+                    2 => {
+                        queue.push_first(next, ticket);
+                        next += 1;
+                    }
+                    3 => {
+                        queue.push_delayed(next, ticket, at(number));
+                        next += 1;
+                    }
+                    4 => queue.release_due(at(number)),
+                    5 => left.extend(queue.pop(usize::try_from(number % 2).unwrap())),
+                    _ => left.extend(queue.expired(at(number * 3))),
+                }
+            }
+            queue.release_due(at(100));
+            for lane in 0..queue.lanes() {
+                left.extend(std::iter::from_fn(|| queue.pop(lane)));
+            }
+            left.sort_unstable();
+            prop_assert_eq!(left, (0..next).collect::<Vec<_>>());
+            prop_assert!(queue.is_empty());
+        }
+    }
+}

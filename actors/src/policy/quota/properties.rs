@@ -1,0 +1,462 @@
+//! Stories of single windows with exact numbers, and what holds for all of them.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{GUARD_MAX, NotUntil, Quota, Taken};
+use crate::clock::Moment;
+use crate::spec::{DAY, Dimension, Limits, MINUTE, WindowLimit};
+
+const TICK: Duration = Duration::from_nanos(1);
+
+fn at_ms(millis: u64) -> Moment {
+    Moment::after_start(Duration::from_millis(millis))
+}
+
+fn bucket(count: u64, window: Duration, burst: u64) -> WindowLimit {
+    WindowLimit { burst: Some(burst), ..WindowLimit::requests(count, window) }
+}
+
+fn requests_until(until: Moment) -> Result<Taken, NotUntil> {
+    Err(NotUntil { until, dimension: Dimension::Requests })
+}
+
+/// Starts `calls` calls, each as early as it may; the moments at which they started.
+fn take_greedily(quota: &mut Quota, from: Moment, calls: usize) -> Vec<Moment> {
+    let mut now = from;
+    let mut started = Vec::new();
+    while started.len() < calls {
+        match quota.take(now, 0) {
+            Ok(taken) => started.push(taken.at()),
+            Err(refusal) => now = refusal.until,
+        }
+    }
+    started
+}
+
+#[test]
+fn without_windows_nothing_is_refused() {
+    let mut quota = Quota::new(&[]);
+    assert_eq!(quota.available_calls(Moment::ZERO, 1_000), u32::MAX);
+    assert_eq!(quota.next_call_at(Moment::ZERO, 1_000), Moment::NEVER);
+    assert_eq!(quota.permitted_per_second(), None);
+    assert!(quota.take(Moment::ZERO, u64::MAX).is_ok());
+}
+
+#[test]
+fn three_hundred_a_minute_with_a_burst_of_five() {
+    let mut quota = Quota::new(&Limits::rpm_with_burst(300, 5).windows);
+    let started = take_greedily(&mut quota, Moment::ZERO, 150);
+
+    assert_eq!(started[..5], [Moment::ZERO; 5], "the burst goes at once");
+    assert_eq!(started[5], at_ms(200) + GUARD_MAX);
+    assert_eq!(started[6], at_ms(400) + GUARD_MAX);
+    assert_eq!(started[149], at_ms(29_000) + GUARD_MAX, "one guard in total, not one per call");
+}
+
+#[test]
+fn the_whole_burst_is_back_after_idling() {
+    let mut quota = Quota::new(&Limits::rpm_with_burst(300, 5).windows);
+    take_greedily(&mut quota, Moment::ZERO, 5);
+
+    let full = at_ms(1_000) + GUARD_MAX;
+    assert_eq!(quota.available_calls(full - TICK, 0), 4);
+    assert_eq!(quota.available_calls(full, 0), 5);
+    let started = take_greedily(&mut quota, at_ms(60_000), 6);
+    assert_eq!(started[..5], [at_ms(60_000); 5]);
+    assert_eq!(started[5], at_ms(60_200) + GUARD_MAX, "and the next call is guarded again");
+}
+
+#[test]
+fn a_burst_spent_bit_by_bit_is_not_slowed_down() {
+    let mut quota = Quota::new(&Limits::rpm_with_burst(300, 5).windows);
+    for call in 0..1_000 {
+        assert!(quota.take(at_ms(call * 200), 0).is_ok(), "call {call} at the permitted rate");
+    }
+}
+
+#[test]
+fn a_bucket_of_one_loses_two_percent_to_its_guard() {
+    let mut quota = Quota::new(&[bucket(600, MINUTE, 1)]);
+    let started = take_greedily(&mut quota, Moment::ZERO, 101);
+    assert_eq!(started[100], at_ms(100 * 102));
+}
+
+#[test]
+fn a_bucket_of_two_absorbs_its_guard() {
+    let mut quota = Quota::new(&[bucket(6_000, MINUTE, 2)]);
+    let started = take_greedily(&mut quota, Moment::ZERO, 102);
+    assert_eq!(started[101], at_ms(100 * 10) + Duration::from_millis(10));
+}
+
+#[test]
+fn without_a_burst_any_window_counts() {
+    let mut quota = Quota::new(&[WindowLimit::requests(3, MINUTE)]);
+    for start_ms in [0, 10_000, 59_000] {
+        assert!(quota.take(at_ms(start_ms), 0).is_ok());
+    }
+    assert_eq!(quota.take(at_ms(59_999), 0), requests_until(at_ms(60_000) + GUARD_MAX));
+    assert!(quota.take(at_ms(60_000) + GUARD_MAX, 0).is_ok());
+    assert_eq!(quota.take(at_ms(61_000), 0), requests_until(at_ms(70_000) + GUARD_MAX));
+}
+
+#[test]
+fn the_tightest_window_decides_and_is_named() {
+    let mut quota = Quota::new(&[
+        WindowLimit::requests(60, MINUTE),
+        WindowLimit::tokens(1_000, MINUTE),
+        WindowLimit::requests(61, DAY),
+    ]);
+    assert_eq!(quota.available_calls(Moment::ZERO, 300), 3);
+    assert_eq!(quota.permitted_per_second(), Some(61.0 / 86_400.0));
+    assert!(quota.take(Moment::ZERO, 900).is_ok());
+
+    let until = at_ms(60_000) + GUARD_MAX;
+    let refusal = NotUntil { until, dimension: Dimension::Tokens };
+    assert_eq!(quota.check(at_ms(1), 101), Err(refusal));
+    assert_eq!(quota.check(at_ms(1), 100), Ok(()));
+    take_greedily(&mut quota, at_ms(2), 60);
+    assert_eq!(
+        quota.check(at_ms(120_000), 0).map_err(|refusal| refusal.until),
+        Err(at_ms(86_400_000) + GUARD_MAX)
+    );
+}
+
+#[test]
+fn a_call_larger_than_a_window_never_fits() {
+    for limit in [
+        WindowLimit::tokens(1_000, MINUTE),
+        WindowLimit { burst: Some(1_000), ..WindowLimit::tokens(60_000, MINUTE) },
+    ] {
+        let quota = Quota::new(&[limit]);
+        let refusal = quota.check(Moment::ZERO, 1_001).expect_err("too large");
+        assert!(refusal.never_fits());
+        assert_eq!(quota.available_calls(Moment::ZERO, 1_001), 0);
+        assert_eq!(quota.next_call_at(Moment::ZERO, 1_001), Moment::NEVER);
+        assert_eq!(quota.check(Moment::ZERO, 1_000), Ok(()));
+    }
+}
+
+#[test]
+fn settling_corrects_in_both_directions() {
+    let mut quota = Quota::new(&[WindowLimit::tokens(1_000, MINUTE)]);
+    let first = quota.take(Moment::ZERO, 600).expect("room");
+    assert_eq!(quota.available_calls(at_ms(1), 100), 4);
+    quota.settle(first, 100);
+    assert_eq!(quota.available_calls(at_ms(1), 100), 9);
+
+    let second = quota.take(at_ms(10_000), 100).expect("room");
+    quota.settle(second, 5_000);
+    assert_eq!(quota.available_calls(at_ms(60_100), 1), 0, "overdrawn, though the first has left");
+    assert_eq!(quota.next_call_at(at_ms(10_001), 1), at_ms(70_000) + GUARD_MAX);
+}
+
+#[test]
+fn an_overdrawn_bucket_refills_at_its_own_rate() {
+    let tokens = WindowLimit { burst: Some(1_000), ..WindowLimit::tokens(60_000, MINUTE) };
+    let mut quota = Quota::new(&[tokens]);
+    let call = quota.take(Moment::ZERO, 1_000).expect("room");
+    quota.settle(call, 11_000);
+    assert_eq!(quota.next_call_at(at_ms(5), 1), at_ms(10_001) + GUARD_MAX);
+}
+
+#[test]
+fn a_call_longer_than_ten_minutes_is_still_charged_but_not_refunded() {
+    let tokens = WindowLimit { burst: Some(100), ..WindowLimit::tokens(60, MINUTE) };
+    let mut quota = Quota::with_guard(&[tokens], Duration::ZERO);
+    let [cheaper, dearer] = [10, 10].map(|tokens| quota.take(Moment::ZERO, tokens).expect("full"));
+    let overdrawn = quota.take(Moment::ZERO, 10).expect("full");
+    quota.settle(overdrawn, 1_000);
+    let now = at_ms(920_000);
+    let last = quota.take(now, 0).expect("nothing to pay");
+    assert_eq!(
+        quota.next_call_at(now, 1),
+        at_ms(921_000),
+        "1,020 tokens at one a second, with a burst of 100"
+    );
+
+    quota.settle(last, 5);
+    assert_eq!(quota.next_call_at(now, 1), at_ms(926_000), "what is too old to be corrected isn't lost");
+    quota.settle(cheaper, 1);
+    assert_eq!(quota.next_call_at(now, 1), at_ms(926_000));
+    quota.settle(dearer, 30);
+    assert_eq!(quota.next_call_at(now, 1), at_ms(946_000));
+}
+
+#[test]
+fn giving_back_a_call_that_has_refilled_since_gives_nothing() {
+    let mut quota = Quota::with_guard(&[bucket(60, MINUTE, 2)], Duration::ZERO);
+    let old = quota.take(Moment::ZERO, 0).expect("full");
+    let _ = quota.take(at_ms(10_000), 0).expect("full again");
+    quota.give_back(old);
+    assert_eq!(quota.available_calls(at_ms(10_000), 0), 1);
+    assert_eq!(quota.next_call_at(at_ms(10_000), 0), at_ms(11_000));
+}
+
+#[test]
+fn a_large_window_keeps_its_promise_though_calls_share_entries() {
+    let window = Duration::from_secs(1);
+    let mut quota = Quota::new(&[WindowLimit::requests(2_000, window)]);
+    let mut started = Vec::new();
+    let mut now = Moment::ZERO;
+    while now < at_ms(20_000) {
+        now = quota.next_call_at(now, 0).min(now + Duration::from_micros(400));
+        started.extend(quota.take(now, 0).ok().map(Taken::at));
+    }
+    assert!(started.windows(2_001).all(|run| run[2_000].since(run[0]) >= window));
+    // 40,000 less 1 % for the guard of a short window and 0.2 % for the shared entries.
+    assert!(started.len() >= 39_500, "{}", started.len());
+}
+
+#[test]
+fn extreme_numbers_do_not_overflow() {
+    let unending = Duration::MAX;
+    let mut quota = Quota::with_guard(
+        &[
+            bucket(u64::MAX, unending, u64::MAX),
+            WindowLimit::requests(u64::MAX, unending),
+            WindowLimit { burst: Some(u64::MAX), ..WindowLimit::tokens(1, TICK) },
+            WindowLimit { count: 0, burst: Some(0), ..WindowLimit::tokens(0, Duration::ZERO) },
+        ],
+        unending,
+    );
+    let taken = quota.take(at_ms(5), 1).expect("room");
+    quota.settle(taken, u64::MAX);
+    assert_eq!(quota.available_calls(Moment::NEVER, u64::MAX), 0);
+    assert!(quota.next_call_at(at_ms(6), u64::MAX).is_never());
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Wait(Duration),
+    Take(u64),
+    GiveBack(prop::sample::Index),
+    Settle(prop::sample::Index, u64),
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (0..400_000_000_u64).prop_map(|nanos| Step::Wait(Duration::from_nanos(nanos))),
+        6 => (0..9_u64).prop_map(Step::Take),
+        1 => any::<prop::sample::Index>().prop_map(Step::GiveBack),
+        1 => (any::<prop::sample::Index>(), 0..15_u64).prop_map(|(call, tokens)| Step::Settle(call, tokens)),
+    ]
+}
+
+fn any_window() -> impl Strategy<Value = WindowLimit> {
+    let dimension = prop_oneof![Just(Dimension::Requests), Just(Dimension::Tokens)];
+    let burst = prop::option::of(1..12_u64);
+    (dimension, 1..20_u64, 1_000_000..3_000_000_000_u64, burst).prop_map(
+        |(dimension, count, nanos, burst)| WindowLimit {
+            dimension,
+            count,
+            window: Duration::from_nanos(nanos),
+            burst,
+        },
+    )
+}
+
+fn any_guard() -> impl Strategy<Value = Duration> {
+    (0..30_u64).prop_map(Duration::from_millis)
+}
+
+/// A call that the quota let through, as an onlooker wrote it down.
+#[derive(Clone, Copy, Debug)]
+struct Call {
+    at: Moment,
+    tokens: u64,
+    fate: Fate,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fate {
+    UnderWay(Taken),
+    Over,
+    GivenBack,
+}
+
+impl Call {
+    fn amount(&self, dimension: Dimension) -> u128 {
+        match (self.fate, dimension) {
+            (Fate::GivenBack, _) => 0,
+            (Fate::UnderWay(_) | Fate::Over, Dimension::Requests) => 1,
+            (Fate::UnderWay(_) | Fate::Over, Dimension::Tokens) => u128::from(self.tokens),
+        }
+    }
+}
+
+/// The earliest moment at which the limit itself, without any guard, lets
+/// `amount` start after `calls`; in nanoseconds × count, by the definition.
+fn allowed_from(limit: &WindowLimit, calls: &[Call], amount: u128) -> u128 {
+    let (count, window) = (u128::from(limit.count), limit.window.as_nanos());
+    let scaled = |call: &Call| call.at.since_start().as_nanos() * count;
+    let mut since = amount;
+    let mut allowed = 0;
+    for call in calls.iter().rev().filter(|call| call.amount(limit.dimension) > 0) {
+        since += call.amount(limit.dimension);
+        match limit.burst {
+            None if since > count => return scaled(call) + window * count,
+            None => {}
+            Some(burst) => {
+                allowed =
+                    allowed.max((scaled(call) + since * window).saturating_sub(u128::from(burst) * window));
+            }
+        }
+    }
+    allowed
+}
+
+/// Follows the steps, calling `inspect` before each one.
+fn follow(quota: &mut Quota, steps: &[Step], mut inspect: impl FnMut(&Quota, &[Call], Moment)) {
+    let mut now = Moment::ZERO;
+    let mut calls: Vec<Call> = Vec::new();
+    for step in steps {
+        inspect(quota, &calls, now);
+        match step {
+            Step::Wait(pause) => now += *pause,
+            Step::Take(tokens) => {
+                if let Ok(taken) = quota.take(now, *tokens) {
+                    calls.push(Call { at: taken.at(), tokens: *tokens, fate: Fate::UnderWay(taken) });
+                }
+            }
+            Step::GiveBack(which) => {
+                if let Some((call, taken)) = under_way(&mut calls, *which) {
+                    quota.give_back(taken);
+                    call.fate = Fate::GivenBack;
+                }
+            }
+            Step::Settle(which, tokens) => {
+                if let Some((call, taken)) = under_way(&mut calls, *which) {
+                    quota.settle(taken, *tokens);
+                    (call.tokens, call.fate) = (*tokens, Fate::Over);
+                }
+            }
+        }
+    }
+}
+
+fn under_way(calls: &mut [Call], which: prop::sample::Index) -> Option<(&mut Call, Taken)> {
+    let mut open: Vec<_> = calls
+        .iter_mut()
+        .filter_map(|call| match call.fate {
+            Fate::UnderWay(taken) => Some((call, taken)),
+            Fate::Over | Fate::GivenBack => None,
+        })
+        .collect();
+    if open.is_empty() { None } else { Some(open.swap_remove(which.index(open.len()))) }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Never too much in any window, and never held back by more than the guard allows for.
+    #[test]
+    fn a_window_is_never_overspent_nor_held_back_for_nothing(
+        limit in any_window(),
+        guard in any_guard(),
+        tokens in 1..9_u64,
+        steps in prop::collection::vec(any_step(), 1..200),
+    ) {
+        let amount = match limit.dimension { Dimension::Requests => 1, Dimension::Tokens => tokens };
+        let capacity = limit.burst.unwrap_or(limit.count);
+        let mut quota = Quota::with_guard(&[limit], guard);
+        follow(&mut quota, &steps, |quota, calls, now| {
+            let allowed = allowed_from(&limit, calls, u128::from(amount));
+            let count = u128::from(limit.count);
+            let scaled_now = now.since_start().as_nanos() * count;
+            match quota.check(now, tokens) {
+                Ok(()) => assert!(scaled_now >= allowed && amount <= capacity, "too early at {now:?}"),
+                Err(refusal) if refusal.never_fits() => assert!(amount > capacity),
+                // A log costs one guard. A bucket costs one, and another one for a call of nearly its whole burst.
+                Err(_) => assert!(scaled_now < allowed + 2 * guard.as_nanos() * count, "too late at {now:?}"),
+            }
+        });
+    }
+
+    /// `check`, `take`, `available_calls` and `next_call_at` tell the same story, to the nanosecond.
+    #[test]
+    fn all_questions_get_the_same_answer(
+        limits in prop::collection::vec(any_window(), 1..4),
+        guard in any_guard(),
+        tokens in 0..9_u64,
+        steps in prop::collection::vec(any_step(), 1..120),
+    ) {
+        let mut quota = Quota::with_guard(&limits, guard);
+        follow(&mut quota, &steps, |quota, _, now| {
+            let available = quota.available_calls(now, tokens);
+            let checked = quota.check(now, tokens);
+            assert_eq!(checked.is_ok(), available > 0);
+            assert_eq!(quota.clone().take(now, tokens).map(drop), checked);
+
+            let mut greedy = quota.clone();
+            let started = (0..available.min(50)).filter(|_| greedy.take(now, tokens).is_ok()).count();
+            assert_eq!(started, available.min(50) as usize);
+            if available < 50 {
+                assert!(greedy.take(now, tokens).is_err(), "one more than promised");
+            }
+
+            let next = quota.next_call_at(now, tokens);
+            if let Err(refusal) = checked {
+                assert_eq!(refusal.until, next);
+            }
+            if !next.is_never() {
+                assert!(quota.available_calls(next, tokens) > available);
+                assert_eq!(quota.available_calls((next - TICK).max(now), tokens), available);
+                if available == 0 {
+                    assert!(quota.clone().take(next, tokens).is_ok());
+                }
+            }
+        });
+    }
+
+    /// Calls given back leave no trace, whatever happened around them.
+    #[test]
+    fn giving_back_restores_exactly(
+        limits in prop::collection::vec(any_window(), 1..4),
+        guard in any_guard(),
+        steps in prop::collection::vec(any_step(), 1..80),
+        later_ns in 0..4_000_000_000_u64,
+        taken in prop::collection::vec(0..9_u64, 1..6),
+    ) {
+        let mut quota = Quota::with_guard(&limits, guard);
+        follow(&mut quota, &steps, |before, _, now| {
+            let mut after = before.clone();
+            let receipts: Vec<_> = taken.iter().filter_map(|tokens| after.take(now, *tokens).ok()).collect();
+            for receipt in receipts {
+                after.give_back(receipt);
+            }
+            for when in [now, now + Duration::from_nanos(later_ns)] {
+                for tokens in 0..9 {
+                    assert_eq!(after.available_calls(when, tokens), before.available_calls(when, tokens));
+                    assert_eq!(after.next_call_at(when, tokens), before.next_call_at(when, tokens));
+                }
+            }
+        });
+    }
+
+    /// Delays on the way of up to one guard never make the provider refuse.
+    #[test]
+    fn the_guard_covers_jitter(
+        count in 1..400_u64,
+        burst in prop::option::of(2..12_u64),
+        pauses_ms in prop::collection::vec(prop_oneof![4 => Just(0), 1 => 0..900_u64], 1..300),
+        delays_ms in prop::collection::vec(0..=25_u64, 300),
+    ) {
+        let limit = WindowLimit { burst, ..WindowLimit::requests(count, Duration::from_secs(10)) };
+        let mut quota = Quota::with_guard(&[limit], GUARD_MAX);
+        let mut now = Moment::ZERO;
+        let mut arrivals: Vec<Call> = Vec::new();
+        for (pause_ms, delay_ms) in pauses_ms.iter().zip(&delays_ms) {
+            now += Duration::from_millis(*pause_ms);
+            now = now.max(take_greedily(&mut quota, now, 1)[0]);
+            let arrived = now + Duration::from_millis(*delay_ms);
+            arrivals.push(Call { at: arrived, tokens: 0, fate: Fate::Over });
+        }
+        arrivals.sort_by_key(|call| call.at);
+        for (index, call) in arrivals.iter().enumerate() {
+            let arrived = call.at.since_start().as_nanos() * u128::from(count);
+            prop_assert!(arrived >= allowed_from(&limit, &arrivals[..index], 1), "call {index} came too early");
+        }
+    }
+}

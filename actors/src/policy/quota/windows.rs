@@ -1,0 +1,234 @@
+//! All windows of one key or quota group as one answer.
+
+use std::time::Duration;
+
+use super::bucket::TokenBucket;
+use super::log::SlidingLog;
+use crate::clock::Moment;
+use crate::spec::{Dimension, WindowLimit};
+
+/// The most by which a call is held back for the network's sake.
+///
+/// A call can overtake the jitter of an earlier one and arrive before the
+/// provider has refilled, though it left us on time. 25 ms is about the
+/// spread of round trips over the public internet; a window of a minute
+/// loses 0.04 % by it.
+pub const GUARD_MAX: Duration = Duration::from_millis(25);
+/// A short window must not lose more than this part of itself to the guard: 1 %.
+const GUARD_SHARE_OF_WINDOW: u32 = 100;
+
+/// The guard of a window unless said otherwise: [`GUARD_MAX`], or 1 % of a short window.
+pub fn default_guard(window: Duration) -> Duration {
+    GUARD_MAX.min(window / GUARD_SHARE_OF_WINDOW)
+}
+
+/// The windows of a key or a quota group. Without any it is unlimited.
+///
+/// `now` must not run backwards from one [`take`](Self::take) to the next; if
+/// it does, the later moment counts.
+#[derive(Clone, Debug)]
+pub struct Quota {
+    windows: Vec<Window>,
+    /// The last call's start.
+    latest: Moment,
+    /// The tightest rate of the request windows, per second.
+    permitted_per_second: Option<f64>,
+}
+
+/// The receipt of a call that a quota let through: to be given back or settled, at most once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Taken {
+    at: Moment,
+    tokens: u64,
+}
+
+impl Taken {
+    /// When it was taken.
+    pub const fn at(self) -> Moment {
+        self.at
+    }
+
+    /// The tokens that were estimated.
+    pub const fn tokens(self) -> u64 {
+        self.tokens
+    }
+}
+
+/// A call may not start yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("no quota of {dimension:?} until {until:?}")]
+pub struct NotUntil {
+    /// The first moment at which it could; [`Moment::NEVER`] if it is larger than a whole window.
+    pub until: Moment,
+    /// What it has to wait for.
+    pub dimension: Dimension,
+}
+
+impl NotUntil {
+    /// Whether the call is too large for this quota, however long it waits.
+    pub const fn never_fits(&self) -> bool {
+        self.until.is_never()
+    }
+}
+
+impl Quota {
+    /// A quota of these windows, each with its [`default_guard`].
+    pub fn new(windows: &[WindowLimit]) -> Self {
+        Self::build(windows, |limit| default_guard(limit.window))
+    }
+
+    /// A quota of these windows with another guard than [`default_guard`].
+    ///
+    /// A bucket whose burst can't absorb the guard has a shorter one, so that
+    /// its long-run rate loses nothing, or 2 % if its burst is one.
+    pub fn with_guard(windows: &[WindowLimit], guard: Duration) -> Self {
+        Self::build(windows, |_| guard)
+    }
+
+    fn build(limits: &[WindowLimit], guard: impl Fn(&WindowLimit) -> Duration) -> Self {
+        Self {
+            windows: limits.iter().map(|limit| Window::new(limit, guard(limit))).collect(),
+            latest: Moment::ZERO,
+            permitted_per_second: limits
+                .iter()
+                .filter(|limit| limit.dimension == Dimension::Requests)
+                .map(|limit| limit.count as f64 / limit.window.as_secs_f64())
+                .min_by(f64::total_cmp),
+        }
+    }
+
+    /// How many calls of `tokens_each` could start at `now`; [`u32::MAX`] if nothing limits them.
+    pub fn available_calls(&self, now: Moment, tokens_each: u64) -> u32 {
+        self.windows
+            .iter()
+            .filter_map(|window| window.room(now).checked_div(window.amount(tokens_each)))
+            .min()
+            .map_or(u32::MAX, |calls| u32::try_from(calls).unwrap_or(u32::MAX))
+    }
+
+    /// Whether a call of `tokens` could start at `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`NotUntil`] with the first moment at which it could.
+    pub fn check(&self, now: Moment, tokens: u64) -> Result<(), NotUntil> {
+        let refused = self.latest_window(now, 1, tokens).filter(|refusal| refusal.until > now);
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// Takes a call of `tokens` that starts at `now`.
+    ///
+    /// # Errors
+    ///
+    /// As [`check`](Self::check); nothing is taken then.
+    pub fn take(&mut self, now: Moment, tokens: u64) -> Result<Taken, NotUntil> {
+        self.check(now, tokens)?;
+        self.latest = self.latest.max(now);
+        for window in &mut self.windows {
+            let amount = window.amount(tokens);
+            window.record(self.latest, amount);
+        }
+        Ok(Taken { at: self.latest, tokens })
+    }
+
+    /// The call was never sent: as if it had never been taken.
+    pub fn give_back(&mut self, taken: Taken) {
+        for window in &mut self.windows {
+            let amount = window.amount(taken.tokens);
+            window.correct(taken.at, amount, 0);
+        }
+    }
+
+    /// The call used `actual_tokens`. More than estimated may overdraw a
+    /// window; later calls wait for it.
+    pub fn settle(&mut self, taken: Taken, actual_tokens: u64) {
+        for window in &mut self.windows {
+            let (from, to) = (window.amount(taken.tokens), window.amount(actual_tokens));
+            if from != to {
+                window.correct(taken.at, from, to);
+            }
+        }
+    }
+
+    /// When [`available_calls`](Self::available_calls) next exceeds what it is
+    /// at `now`; [`Moment::NEVER`] if it can't.
+    pub fn next_call_at(&self, now: Moment, tokens: u64) -> Moment {
+        let Some(calls) = self.available_calls(now, tokens).checked_add(1) else { return Moment::NEVER };
+        self.latest_window(now, u64::from(calls), tokens).map_or(Moment::NEVER, |wait| wait.until)
+    }
+
+    /// The long-run rate of calls that the tightest request window permits; `None` without one.
+    pub const fn permitted_per_second(&self) -> Option<f64> {
+        self.permitted_per_second
+    }
+
+    /// The window that lets so many calls start last, and when.
+    fn latest_window(&self, now: Moment, calls: u64, tokens: u64) -> Option<NotUntil> {
+        self.windows
+            .iter()
+            .map(|window| NotUntil {
+                until: window.earliest(now, window.amount(tokens).saturating_mul(calls)),
+                dimension: window.dimension,
+            })
+            .max_by_key(|wait| wait.until)
+    }
+}
+
+/// One limit and how it is kept.
+#[derive(Clone, Debug)]
+struct Window {
+    dimension: Dimension,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Log(SlidingLog),
+    Bucket(TokenBucket),
+}
+
+impl Window {
+    fn new(limit: &WindowLimit, guard: Duration) -> Self {
+        let kind = match limit.burst {
+            None => Kind::Log(SlidingLog::new(limit.count, limit.window, guard)),
+            Some(burst) => Kind::Bucket(TokenBucket::new(limit.count, limit.window, burst, guard)),
+        };
+        Self { dimension: limit.dimension, kind }
+    }
+
+    /// What a call of `tokens` takes from it.
+    const fn amount(&self, tokens: u64) -> u64 {
+        match self.dimension {
+            Dimension::Requests => 1,
+            Dimension::Tokens => tokens,
+        }
+    }
+
+    fn room(&self, now: Moment) -> u64 {
+        match &self.kind {
+            Kind::Log(log) => log.room(now),
+            Kind::Bucket(bucket) => bucket.room(now),
+        }
+    }
+
+    fn earliest(&self, now: Moment, amount: u64) -> Moment {
+        match &self.kind {
+            Kind::Log(log) => log.earliest(now, amount),
+            Kind::Bucket(bucket) => bucket.earliest(now, amount),
+        }
+    }
+
+    fn record(&mut self, now: Moment, amount: u64) {
+        match &mut self.kind {
+            Kind::Log(log) => log.record(now, amount),
+            Kind::Bucket(bucket) => bucket.record(now, amount),
+        }
+    }
+
+    fn correct(&mut self, at: Moment, from: u64, to: u64) {
+        match &mut self.kind {
+            Kind::Log(log) => log.correct(at, from, to),
+            Kind::Bucket(bucket) => bucket.correct(at, from, to),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What a caller wants done, in its dialect's own bytes.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+
+use crate::clock::Moment;
+use crate::id::{CallerId, Model};
+
+/// An HTTP request to some provider, without host and without credential.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The HTTP method.
+    pub method: Method,
+    /// Path below the provider's base URL, with a leading slash: `/chat/completions`.
+    pub path: String,
+    /// Headers to forward. Credentials are the key's business and don't belong here.
+    pub headers: HeaderMap,
+    /// The body, as the caller wrote it.
+    pub body: Bytes,
+    /// The model that the caller asks for.
+    pub model: Model,
+    /// How the answer is wanted.
+    pub delivery: Delivery,
+}
+
+/// How an answer reaches its caller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Delivery {
+    /// In one piece, read to its end before the caller sees it.
+    Whole,
+    /// As server-sent events, handed out from the first content event on.
+    Stream,
+}
+
+/// How a job is to be treated on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// No answer later than this is wanted. [`Moment::NEVER`] for none.
+    pub deadline: Moment,
+    /// Whose job it is.
+    pub caller: CallerId,
+    /// What to do when nobody can serve it soon.
+    pub patience: Patience,
+    /// Calls that may fail by a fault of the provider (5xx, cut, timeout) before the job gives up.
+    /// Throttles, dead keys and a provider's outage don't count.
+    pub attempts_max: u32,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            deadline: Moment::NEVER,
+            caller: CallerId::default(),
+            patience: Patience::UntilDeadline,
+            attempts_max: 5,
+        }
+    }
+}
+
+/// What a job does when every key of its last candidate rests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Patience {
+    /// Waits as long as its deadline allows, also beyond the earliest resume that is known.
+    UntilDeadline,
+    /// Gives up at once if the earliest resume lies behind its deadline.
+    Interactive,
+}

@@ -1,0 +1,82 @@
+//! A credential that can't be printed by accident.
+
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+
+/// Shorter keys are shown not at all: four of their characters would say too much.
+const MASKABLE_CHARS_MIN: usize = 20;
+
+/// Prefixes that say whose key it is and nothing else.
+const KNOWN_PREFIXES: [&str; 8] = ["sk-proj-", "sk-ant-", "sk-or-", "gsk_", "xai-", "AIza", "pa-", "sk-"];
+
+/// A provider's key. Zeroed on drop; no `Display`, no `Serialize`, and a `Debug` that hides it.
+#[derive(Clone)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    /// Takes the key as the user gave it.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(SecretString::from(value.into()))
+    }
+
+    /// The key itself. Called where its header is built and where echoes of it are scrubbed, nowhere else.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    pub(crate) fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// What a person may see of it: a known prefix and the last four characters, or nothing at all.
+    pub fn masked(&self) -> String {
+        let value = self.expose();
+        if value.chars().count() < MASKABLE_CHARS_MIN {
+            return "********".to_owned();
+        }
+        let prefix = KNOWN_PREFIXES.iter().find(|prefix| value.starts_with(**prefix)).unwrap_or(&"");
+        let tail: String = value.chars().rev().take(4).collect::<Vec<_>>().into_iter().rev().collect();
+        format!("{prefix}…{tail}")
+    }
+
+    /// `text` with every occurrence of the key replaced by its mask.
+    pub fn scrub(&self, text: &str) -> String {
+        let value = self.expose();
+        if value.is_empty() || !text.contains(value) {
+            return text.to_owned();
+        }
+        text.replace(value, &self.masked())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(hidden)")
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
+impl Eq for Secret {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_prefix_and_tail_of_a_long_key_only() {
+        let long = Secret::new("sk-proj-abcdefghijklmnop1234");
+        assert_eq!(long.masked(), "sk-proj-…1234");
+        assert_eq!(Secret::new("sk-short").masked(), "********");
+        assert_eq!(format!("{long:?}"), "Secret(hidden)");
+    }
+
+    #[test]
+    fn scrubs_what_a_provider_echoes() {
+        let secret = Secret::new("AIzaSyA-0123456789abcdef");
+        let said = secret.scrub("Consumer 'api_key:AIzaSyA-0123456789abcdef' has been suspended");
+        assert_eq!(said, "Consumer 'api_key:AIza…cdef' has been suspended");
+    }
+}

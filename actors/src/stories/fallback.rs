@@ -1,0 +1,124 @@
+//! From provider to provider along the route, and back.
+
+use crate::error::SendError;
+use crate::event::{Decision, EventKind};
+use crate::request::Terms;
+use crate::spec::{CandidateSpec, Limits, RouteSpec};
+use crate::upstream::Step;
+
+use super::scenario::{Scenario, failing, millis, ok, overloaded, secs, throttled, unauthorized};
+
+fn two() -> Scenario {
+    Scenario::providers([("p", ["a"].as_slice()), ("q", ["b"].as_slice())])
+}
+
+#[test]
+fn one_fault_is_retried_at_home_two_go_next_door() {
+    two().upstream("a", [failing(), ok(), overloaded(), overloaded()]).run(|world| async move {
+        world.send().await.served_by("a").attempts(2);
+        world.send().await.served_by("b").attempts(3);
+    });
+}
+
+#[test]
+fn a_provider_that_is_ill_is_left_alone_and_found_well_again() {
+    two().run(|world| async move {
+        // Five that trip the breaker, and three failed probes.
+        for _ in 0..8 {
+            world.upstream.then("a", Step::refused());
+        }
+        let mut events = world.wheel.events();
+        for _ in 0..20 {
+            world.send().await.served_by("b");
+        }
+        let rested = std::iter::from_fn(|| events.try_recv().ok())
+            .any(|event| matches!(event.kind, EventKind::ProviderRested { .. }));
+        assert!(rested);
+        let asked = world.calls_of("a");
+        assert!(asked <= 7, "an outage is not hammered on: {asked} calls");
+        for _ in 0..20 {
+            world.send().await;
+            world.advance(secs(1)).await;
+        }
+        world.send().await.served_by("a");
+    });
+}
+
+#[test]
+fn dead_keys_here_mean_the_next_provider() {
+    two().upstream("a", [unauthorized()]).run(|world| async move {
+        world.send().await.served_by("b").attempts(2);
+        world.send().await.served_by("b").attempts(1);
+    });
+}
+
+#[test]
+fn a_rest_beyond_the_deadline_moves_the_job_on() {
+    two().upstream("a", [throttled(secs(100))]).run(|world| async move {
+        let terms = Terms { deadline: world.now() + secs(50), ..Terms::default() };
+        world.send_with(terms).await.served_by("b");
+        world.send().await.served_by("a");
+        assert!(world.now().since_start() >= secs(100), "who has time waits for the first choice");
+    });
+}
+
+#[test]
+fn fallback_after_limits_that_patience() {
+    let scenario = two().with(|spec| spec.providers[0].rotation.fallback_after = Some(secs(2)));
+    scenario.upstream("a", [throttled(secs(100))]).run(|world| async move {
+        world.send().await.served_by("b").attempts(2);
+        world.send().await.served_by("b").attempts(1);
+        assert!(world.now().since_start() < secs(1));
+    });
+}
+
+#[test]
+fn waiting_jobs_go_next_door_only_as_far_as_there_is_room() {
+    let scenario = two().with(|spec| {
+        spec.providers[0].rotation.fallback_after = Some(secs(1));
+        spec.providers[1].keys[0].limits = Limits::rpm_with_burst(60, 2);
+    });
+    scenario.upstream("a", [throttled(secs(10))]).run(|world| async move {
+        let jobs = world.sent_many(40).await;
+        let next_door = jobs.iter().filter(|seen| seen.key() == "b").count();
+        assert!((10..=13).contains(&next_door), "a burst of 2, then one a second for 10 s: {next_door}");
+        let last = jobs.iter().map(|seen| seen.ended).max().expect("jobs");
+        assert!(last.since_start() <= secs(13), "the first provider serves the rest: {last:?}");
+    });
+}
+
+#[test]
+fn a_model_keeps_its_own_name_at_each_provider() {
+    let scenario = two().with(|spec| {
+        let at =
+            |provider: &str, model: &str| CandidateSpec { provider: provider.into(), model: model.into() };
+        let candidates = vec![at("p", "p-small"), at("q", "q-small")];
+        spec.routes.push(RouteSpec { model: "m".into(), candidates });
+    });
+    scenario.upstream("a", [unauthorized()]).run(|world| async move {
+        let seen = world.send().await;
+        let attempts = &seen.served_by("b").ending.as_ref().expect("served").served.attempts;
+        let models: Vec<_> = attempts.iter().map(|attempt| attempt.model.as_str()).collect();
+        assert_eq!(models, ["p-small", "q-small"]);
+    });
+}
+
+#[test]
+fn when_all_fail_the_caller_learns_what_was_tried() {
+    two().otherwise(failing()).run(|world| async move {
+        let mut events = world.wheel.events();
+        let terms = Terms { attempts_max: 4, ..Terms::default() };
+        let seen = world.send_with(terms).await;
+        let SendError::Exhausted { attempts, last } = seen.error() else { panic!("{seen:?}") };
+        assert_eq!((attempts.len(), last.status), (4, Some(500)));
+        world.advance(millis(1)).await;
+        let decisions: Vec<_> = std::iter::from_fn(|| events.try_recv().ok())
+            .filter_map(|event| match event.kind {
+                EventKind::CallFailed { decision, .. } => Some(decision),
+                _ => None,
+            })
+            .collect();
+        let expected = [Decision::Rotate, Decision::FallBack, Decision::Rotate, Decision::Return];
+        assert_eq!(decisions, expected);
+    });
+}

@@ -1,0 +1,102 @@
+//! Calls over real sockets, by reqwest.
+
+use std::error::Error as _;
+use std::sync::Once;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use reqwest::redirect;
+
+use super::{Call, CallFuture, Response, TransportError, Upstream};
+
+/// Connections kept open per host beyond those in use: as many as jobs in flight, or each wave of
+/// jobs would connect anew.
+const IDLE_CONNECTIONS_MAX: usize = 16_384;
+/// Idle connections are closed before most servers and load balancers would (60 s and more), so that a
+/// call rarely meets a connection that is being closed.
+const IDLE_CONNECTION_AGE: Duration = Duration::from_secs(50);
+
+/// How to reach providers.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpOptions {
+    /// Until a connection stands, TLS included.
+    pub connect_timeout: Duration,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self { connect_timeout: Duration::from_secs(5) }
+    }
+}
+
+/// The real upstream: one HTTP client for the whole wheel.
+#[derive(Clone, Debug)]
+pub struct Http {
+    client: reqwest::Client,
+}
+
+impl Http {
+    /// A client that follows no redirect (a key must not travel to where somebody points it), uses no
+    /// proxy of the environment's choosing, and always checks certificates.
+    ///
+    /// # Errors
+    /// [`TransportError::Unsendable`] if TLS can't be set up.
+    pub fn new(options: HttpOptions) -> Result<Self, TransportError> {
+        static PROVIDER: Once = Once::new();
+        PROVIDER.call_once(|| {
+            // An embedder may have installed one already; that one serves as well.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        });
+        let client = reqwest::Client::builder()
+            .connect_timeout(options.connect_timeout)
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .tcp_nodelay(true)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .pool_idle_timeout(IDLE_CONNECTION_AGE)
+            .build()
+            .map_err(|error| TransportError::Unsendable(chain(&error)))?;
+        Ok(Self { client })
+    }
+}
+
+impl Upstream for Http {
+    fn call(&self, call: Call) -> CallFuture {
+        let Call { key: _, method, url, headers, body } = call;
+        let request = self.client.request(method, url).headers(headers).body(body);
+        Box::pin(async move {
+            let response = request.send().await.map_err(|error| before_answer(&error))?;
+            Ok(Response {
+                status: response.status(),
+                headers: response.headers().clone(),
+                body: Box::pin(
+                    response
+                        .bytes_stream()
+                        .map(|chunk| chunk.map_err(|error| TransportError::Cut(chain(&error)))),
+                ),
+            })
+        })
+    }
+}
+
+fn before_answer(error: &reqwest::Error) -> TransportError {
+    let text = chain(error);
+    if error.is_builder() {
+        TransportError::Unsendable(text)
+    } else if error.is_connect() {
+        TransportError::Connect(text)
+    } else {
+        TransportError::Lost(text)
+    }
+}
+
+/// The causes of an error in one line, without the address: it may hold what a user wants unseen.
+fn chain(error: &reqwest::Error) -> String {
+    let mut causes = Vec::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        causes.push(error.to_string());
+        cause = error.source();
+    }
+    if causes.is_empty() { "no cause given".to_owned() } else { causes.join(": ") }
+}

@@ -1,0 +1,77 @@
+//! The only socket: how a call leaves, and its scripted twin for tests.
+
+mod http;
+mod scripted;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use ::http::{HeaderMap, Method, StatusCode};
+use bytes::Bytes;
+use futures_util::Stream;
+
+use crate::id::KeyId;
+
+pub use http::{Http, HttpOptions};
+pub use scripted::{Piece, Scripted, Step};
+
+/// Something that answers calls.
+pub trait Upstream: Send + Sync + 'static {
+    /// Makes one call. Dropping the future, or the body it gave, ends the call.
+    fn call(&self, call: Call) -> CallFuture;
+}
+
+/// A call under way until its headers are there.
+pub type CallFuture = Pin<Box<dyn Future<Output = Result<Response, TransportError>> + Send>>;
+
+/// A body under way.
+pub type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, TransportError>> + Send>>;
+
+/// One HTTP call, complete with its credential.
+#[derive(Debug)]
+pub struct Call {
+    /// Whose credential is in the headers; for tests and traces.
+    pub key: KeyId,
+    /// The method.
+    pub method: Method,
+    /// The whole address.
+    pub url: String,
+    /// Headers, the credential among them.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// The head of an answer, and its body to come.
+pub struct Response {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: BodyStream,
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+/// Why there is no (whole) answer.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// The name doesn't resolve, nobody listens, TLS failed, or connecting took too long.
+    #[error("can't connect: {0}")]
+    Connect(String),
+    /// The connection broke before the headers came.
+    #[error("connection lost before an answer: {0}")]
+    Lost(String),
+    /// The connection broke inside the body.
+    #[error("answer broke off: {0}")]
+    Cut(String),
+    /// The call can't be made at all: a bad address or header.
+    #[error("can't make the call: {0}")]
+    Unsendable(String),
+}

@@ -1,0 +1,375 @@
+//! The door: a handle that any thread may hold.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use ::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{broadcast, oneshot, watch};
+
+use crate::actor::hub::{Hub, HubParts};
+use crate::actor::job::Job;
+use crate::actor::kernel;
+use crate::actor::message::{Command, Crash, CrashKey, DrainAll, GetStats, Halt, Submit};
+use crate::actor::root::Root;
+use crate::board::Board;
+use crate::clock::Clock;
+use crate::dialect::Dialect;
+use crate::error::SendError;
+use crate::event::Event;
+use crate::id::{JobId, KeyId, ProviderId};
+use crate::outcome::{Served, Usage};
+use crate::policy::route::{Candidate, Progress, Routes};
+use crate::request::{Request, Terms};
+use crate::spec::{Dimension, ProviderSpec, WheelSpec};
+use crate::stats::StatsReport;
+use crate::upstream::{BodyStream, Upstream};
+
+/// A running actor system. Clones are handles to the same one; it stops when the last of them goes.
+#[derive(Clone)]
+pub struct Wheel {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    hub: Arc<Hub>,
+    routes: Routes,
+    /// Who reckons the tokens of a job, where anybody limits them.
+    estimators: HashMap<ProviderId, Arc<dyn Dialect>>,
+    runtime: Handle,
+    watchers: broadcast::Sender<Event>,
+    next_job: AtomicU64,
+    draining: AtomicBool,
+}
+
+/// Events kept for a watcher that is slow.
+const EVENTS_KEPT: usize = 4_096;
+
+impl Wheel {
+    /// Starts the actors on a thread of their own, over a multi-thread runtime that HTTP tasks run on.
+    ///
+    /// # Errors
+    /// [`StartError`] if the thread or its runtime can't be had, or the specification contradicts itself.
+    pub fn start(spec: WheelSpec, upstream: Arc<dyn Upstream>) -> Result<Self, StartError> {
+        spec.check()?;
+        let runtime = Builder::new_multi_thread().enable_all().thread_name("keywheel").build();
+        let runtime = Arc::new(runtime.map_err(StartError::System)?);
+        let handle = runtime.handle().clone();
+        let seed = spec.seed;
+        let (started, start) = mpsc::channel();
+        let actors = move || {
+            kernel::run_system(runtime, |halt| {
+                let (beginning, ready) = Beginning::of(spec, upstream, seed);
+                beginning.spawn(halt);
+                // The other end waits below and nowhere else.
+                let _ = started.send(ready);
+            });
+        };
+        thread::Builder::new()
+            .name("keywheel-actors".to_owned())
+            .spawn(actors)
+            .map_err(StartError::System)?;
+        let ready = start.recv().map_err(|_| StartError::ended())?;
+        ready.wait(handle)
+    }
+
+    /// The runtime that HTTP tasks run on; surfaces may share it. It ends with the wheel.
+    pub fn runtime(&self) -> Handle {
+        self.inner.runtime.clone()
+    }
+
+    /// The clock of every moment that the wheel tells.
+    pub fn clock(&self) -> Clock {
+        self.inner.hub.clock
+    }
+
+    /// Sends a job and waits for its answer. Dropping the future takes the job back and ends its call.
+    ///
+    /// # Errors
+    /// [`SendError`], by what the caller can do about it.
+    pub async fn send(&self, request: Request, terms: Terms) -> Result<Answer, SendError> {
+        let inner = &self.inner;
+        if inner.draining.load(Ordering::Acquire) {
+            return Err(SendError::Draining);
+        }
+        let candidates = inner.routes.candidates(&request.model);
+        let tokens = inner.estimate(&request, &candidates);
+        let Some(progress) = Progress::new(candidates) else {
+            return Err(SendError::NoRoute { model: request.model });
+        };
+        let provider = progress.here().provider.clone();
+        let id = JobId(inner.next_job.fetch_add(1, Ordering::Relaxed));
+        let (job, ending) = Job::new(id, request, terms, progress, tokens, Arc::clone(&inner.hub));
+        inner.hub.tell_provider(&provider, Submit(job));
+        ending.await.unwrap_or(Err(SendError::Lost))
+    }
+
+    /// What providers and keys are doing, as they publish it.
+    pub fn board(&self) -> &Board {
+        &self.inner.hub.board
+    }
+
+    /// What happens from now on. A reader that falls behind loses the oldest.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.inner.watchers.subscribe()
+    }
+
+    /// What has been counted so far. Successes may lag by a batch; the board never does.
+    ///
+    /// # Errors
+    /// [`CommandError::Stopped`] if the wheel has stopped.
+    pub async fn stats(&self) -> Result<StatsReport, CommandError> {
+        self.inner.hub.stats.ask(GetStats).await.ok_or(CommandError::Stopped)
+    }
+
+    /// Commands one key. When this returns the command holds: a disabled key makes no further call.
+    ///
+    /// # Errors
+    /// [`CommandError`] if there is no such key.
+    pub async fn command(&self, key: &KeyId, command: KeyCommand) -> Result<(), CommandError> {
+        let unknown = || CommandError::NoSuchKey(key.clone());
+        let provider = self.inner.hub.provider(&key.provider).ok_or_else(unknown)?;
+        let order = Command { key: key.key.clone(), command };
+        let obeyed = provider.ask(order).await.ok_or(CommandError::Stopped)?.ok_or_else(unknown)?;
+        obeyed.await.map_err(|_| CommandError::Stopped)
+    }
+
+    /// Makes a key's actor panic: supervision that was never tried doesn't work. False if there is none.
+    pub async fn crash_key(&self, key: &KeyId) -> bool {
+        match self.inner.hub.provider(&key.provider) {
+            Some(provider) => provider.ask(CrashKey(key.key.clone())).await.unwrap_or(false),
+            None => false,
+        }
+    }
+
+    /// Makes a provider's actor panic. False if there is none.
+    pub fn crash_provider(&self, id: &ProviderId) -> bool {
+        self.inner.hub.provider(id).is_some_and(|provider| provider.tell(Crash).is_ok())
+    }
+
+    /// Takes no more jobs, lets those under way end within `grace`, then stops the actors.
+    pub async fn drain(&self, grace: Duration) -> DrainReport {
+        self.inner.draining.store(true, Ordering::Release);
+        let mut total = DrainReport::default();
+        let until = self.clock().now() + grace;
+        // A job may move from a provider that is still busy to one that had reported already.
+        loop {
+            let grace = until.since(self.clock().now());
+            let drains = self.inner.hub.root.ask(DrainAll { grace }).await.unwrap_or_default();
+            let mut round = DrainReport::default();
+            for report in drains {
+                let report = report.await.unwrap_or_default();
+                round.finished += report.finished;
+                round.cut_off += report.cut_off;
+            }
+            total.finished += round.finished;
+            total.cut_off += round.cut_off;
+            if round == DrainReport::default() {
+                break;
+            }
+        }
+        // Without Root the actors have stopped already.
+        let _ = self.inner.hub.root.tell(Halt);
+        total
+    }
+}
+
+impl Inner {
+    fn estimate(&self, request: &Request, candidates: &[Candidate]) -> u64 {
+        let limited = candidates.iter().find_map(|candidate| self.estimators.get(&candidate.provider));
+        limited.map_or(0, |dialect| dialect.estimate_tokens(request))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // After a drain there is nobody left to stop.
+        let _ = self.hub.root.tell(Halt);
+    }
+}
+
+impl fmt::Debug for Wheel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wheel").finish_non_exhaustive()
+    }
+}
+
+/// A wheel whose Root is about to start.
+struct Beginning {
+    spec: WheelSpec,
+    parts: HubParts,
+    watchers: broadcast::Sender<Event>,
+    ready: oneshot::Sender<Arc<Hub>>,
+}
+
+/// A wheel whose Root is starting.
+struct Ready {
+    hub: oneshot::Receiver<Arc<Hub>>,
+    routes: Routes,
+    estimators: HashMap<ProviderId, Arc<dyn Dialect>>,
+    watchers: broadcast::Sender<Event>,
+}
+
+impl Beginning {
+    fn of(spec: WheelSpec, upstream: Arc<dyn Upstream>, seed: Option<u64>) -> (Self, Ready) {
+        let (ready, hub) = oneshot::channel();
+        let (watchers, _) = broadcast::channel(EVENTS_KEPT);
+        let parts = HubParts {
+            clock: Clock::start(),
+            upstream,
+            board: Board::default(),
+            dead_letters: Arc::default(),
+            cut_off: watch::Sender::new(false),
+            seed: seed.unwrap_or_else(|| fastrand::u64(..)),
+        };
+        let tokens_limited = |provider: &&ProviderSpec| {
+            let windows = provider.keys.iter().flat_map(|key| &key.limits.windows);
+            windows.into_iter().any(|window| window.dimension == Dimension::Tokens)
+        };
+        let limited = spec.providers.iter().filter(tokens_limited);
+        let estimators =
+            limited.map(|provider| (provider.id.clone(), Arc::clone(&provider.dialect))).collect();
+        let ready_end = Ready { hub, routes: Routes::new(&spec), estimators, watchers: watchers.clone() };
+        (Self { spec, parts, watchers, ready }, ready_end)
+    }
+
+    /// In the System of this thread.
+    fn spawn(self, halt: kernel::Halt) {
+        let clock = self.parts.clock;
+        let root = Root::new(self.spec, self.parts, self.watchers, self.ready, halt);
+        kernel::spawn_child(root, clock, Box::new(|_| {}));
+    }
+}
+
+impl Ready {
+    fn wait(self, runtime: Handle) -> Result<Wheel, StartError> {
+        let Self { hub, routes, estimators, watchers } = self;
+        let hub = hub.blocking_recv().map_err(|_| StartError::ended())?;
+        Ok(wheel(hub, routes, estimators, watchers, runtime))
+    }
+}
+
+fn wheel(
+    hub: Arc<Hub>,
+    routes: Routes,
+    estimators: HashMap<ProviderId, Arc<dyn Dialect>>,
+    watchers: broadcast::Sender<Event>,
+    runtime: Handle,
+) -> Wheel {
+    let inner = Inner {
+        hub,
+        routes,
+        estimators,
+        runtime,
+        watchers,
+        next_job: AtomicU64::new(1),
+        draining: AtomicBool::new(false),
+    };
+    Wheel { inner: Arc::new(inner) }
+}
+
+/// Runs `story` with a wheel on a paused clock: hours pass in milliseconds, and to the nanosecond.
+#[cfg(test)]
+pub(crate) fn paused<F: Future>(
+    spec: WheelSpec,
+    upstream: Arc<dyn Upstream>,
+    story: impl FnOnce(Wheel) -> F,
+) -> F::Output {
+    let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    kernel::block_on(runtime, |halt| async {
+        spec.check().expect("a sound specification");
+        let seed = spec.seed;
+        let (beginning, ready) = Beginning::of(spec, upstream, Some(seed.unwrap_or(1)));
+        beginning.spawn(halt);
+        let Ready { hub, routes, estimators, watchers } = ready;
+        let hub = hub.await.expect("Root starts");
+        story(wheel(hub, routes, estimators, watchers, Handle::current())).await
+    })
+}
+
+/// What somebody wants of a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyCommand {
+    /// Use it no more.
+    Disable,
+    /// Use it again, whatever it was.
+    Enable,
+    /// Let it rest for so long.
+    Rest(Duration),
+    /// Forget its failures and rests.
+    Reset,
+}
+
+/// A served job.
+#[derive(Debug)]
+pub struct Answer {
+    /// The provider's status.
+    pub status: StatusCode,
+    /// The provider's headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: AnswerBody,
+    /// Who served it, after which attempts.
+    pub served: Served,
+    /// Tokens used, when the body is whole and told.
+    pub usage: Option<Usage>,
+}
+
+/// The body of an answer.
+pub enum AnswerBody {
+    /// All of it.
+    Whole(Bytes),
+    /// From the first event on. An error inside is the only sign of a cut; a clean end is a whole answer.
+    Stream(BodyStream),
+}
+
+impl fmt::Debug for AnswerBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(bytes) => write!(f, "Whole({} bytes)", bytes.len()),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+/// How a drain went.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct DrainReport {
+    /// Jobs that ended by themselves while draining.
+    pub finished: u64,
+    /// Jobs that were still there when the grace was over; each was answered with an error.
+    pub cut_off: u64,
+}
+
+/// Why a wheel didn't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No thread or no runtime.
+    #[error("can't start the actor system")]
+    System(#[source] std::io::Error),
+    /// The specification contradicts itself.
+    #[error("{0}")]
+    Spec(String),
+}
+
+impl StartError {
+    fn ended() -> Self {
+        Self::System(std::io::Error::other("its thread ended at once"))
+    }
+}
+
+/// Why a command wasn't carried out.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum CommandError {
+    /// There is no such key.
+    #[error("there is no key `{0}`")]
+    NoSuchKey(KeyId),
+    /// The wheel has stopped.
+    #[error("the wheel has stopped")]
+    Stopped,
+}

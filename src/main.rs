@@ -1,0 +1,3 @@
+//! The `keywheel` binary.
+
+fn main() {}
