@@ -1,1 +1,14 @@
-//! The surfaces of Keywheel.
+//! The surfaces of Keywheel: the words typed, files, HTTP and the terminal.
+
+pub mod cli;
+
+pub mod command;
+
+pub mod batch;
+pub mod config;
+pub mod demo;
+pub mod sim;
+
+pub mod ui;
+
+pub mod exit;

@@ -1,3 +1,9 @@
-//! The `keywheel` binary.
+//! The `keywheel` binary: a table of contents.
 
-fn main() {}
+use clap::Parser as _;
+use keywheel::cli::Cli;
+use keywheel::exit::Exit;
+
+fn main() -> Exit {
+    Cli::parse().run()
+}

@@ -1,0 +1,396 @@
+//! The loop: rows in, a bounded number under way, lines out.
+//!
+//! It knows the wheel as a function only, so everything here is tested with
+//! scripted answers.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use keywheel_actors::Answer;
+use keywheel_actors::clock::Clock;
+use keywheel_actors::error::SendError;
+use keywheel_actors::request::Request;
+use tokio::sync::mpsc;
+
+use super::output::OutputLine;
+use super::progress::Progress;
+use super::read::ReadRow;
+use super::row::{Row, RunId};
+use super::stop::{Stage, Stop};
+use super::tally::Tally;
+
+/// What the loop is given.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Names the run in request ids.
+    pub run: RunId,
+    /// Rows that may be under way at once, at least 1.
+    pub window: usize,
+    /// The word to end early.
+    pub stop: Stop,
+    /// The clock of the tally.
+    pub clock: Clock,
+    /// Where the loop tells how far it is.
+    pub progress: Arc<Progress>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Driven {
+    /// The counts.
+    pub tally: Tally,
+    /// Rows taken from the reader.
+    pub taken: u64,
+    /// Rows taken and then left without an answer.
+    pub left: u64,
+    /// Why the loop ended.
+    pub end: End,
+}
+
+/// Why the loop ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// Every row was taken and answered.
+    Complete,
+    /// Somebody wanted it to stop.
+    Interrupted,
+    /// The input can't be read any further; the rows before have been answered.
+    ReadFailed(io::Error),
+    /// Nobody writes the lines any more.
+    WriterGone,
+}
+
+type Answered = (Row, Result<Answer, SendError>);
+
+/// What happens next.
+enum Step {
+    Leave,
+    Drain,
+    Read(Option<io::Result<ReadRow>>),
+    Answered(Box<Answered>),
+}
+
+/// Hands every row to `send` and its line to `lines`, in order of completion.
+pub(super) async fn drive<S, F>(
+    plan: &Plan,
+    mut rows: mpsc::Receiver<io::Result<ReadRow>>,
+    lines: mpsc::Sender<OutputLine>,
+    send: S,
+) -> Driven
+where
+    S: Fn(Request) -> F,
+    F: Future<Output = Result<Answer, SendError>>,
+{
+    let mut drain = plan.stop.clone();
+    let mut leave = plan.stop.clone();
+    let mut under_way = FuturesUnordered::new();
+    let mut tally = Tally::default();
+    let mut taken = 0;
+    // While rows are still taken this is `None`; then it says why no more are.
+    let mut over: Option<End> = None;
+    loop {
+        if under_way.is_empty()
+            && let Some(end) = over
+        {
+            return Driven { tally, taken, left: 0, end };
+        }
+        let step = tokio::select! {
+            biased;
+            () = leave.reached(Stage::Leave) => Step::Leave,
+            () = drain.reached(Stage::Drain), if over.is_none() => Step::Drain,
+            // Reading comes before answers: it ends by itself when the window is full.
+            row = rows.recv(), if over.is_none() && under_way.len() < plan.window => Step::Read(row),
+            Some(answered) = under_way.next(), if !under_way.is_empty() => Step::Answered(Box::new(answered)),
+        };
+        let line = match step {
+            Step::Leave => {
+                return Driven { tally, taken, left: under_way.len() as u64, end: End::Interrupted };
+            }
+            Step::Drain => {
+                rows.close();
+                plan.progress.note_draining();
+                over = Some(End::Interrupted);
+                continue;
+            }
+            Step::Read(None) => {
+                over = Some(End::Complete);
+                continue;
+            }
+            Step::Read(Some(Err(error))) => {
+                over = Some(End::ReadFailed(error));
+                continue;
+            }
+            Step::Read(Some(Ok(Ok(row)))) => {
+                taken += 1;
+                tally.note_sent(plan.clock.now());
+                let answer = send(row.request(&plan.run));
+                under_way.push(async { (row, answer.await) });
+                None
+            }
+            Step::Read(Some(Ok(Err(rejected)))) => {
+                taken += 1;
+                tally.note_rejected(rejected.code);
+                Some(OutputLine::rejected(&plan.run, rejected))
+            }
+            Step::Answered(answered) => {
+                let (row, result) = *answered;
+                tally.note_result(plan.clock.now(), &result);
+                let line = OutputLine::answered(&plan.run, row, result);
+                tally.note_answered(&line);
+                Some(line)
+            }
+        };
+        if let Some(line) = line
+            && let Err(end) = hand_over(&lines, line, &mut leave).await
+        {
+            return Driven { tally, taken, left: under_way.len() as u64, end };
+        }
+        plan.progress.note_rows(tally.rows, under_way.len());
+    }
+}
+
+/// Waits for the writer to take `line`, but not beyond the word to leave.
+async fn hand_over(lines: &mpsc::Sender<OutputLine>, line: OutputLine, leave: &mut Stop) -> Result<(), End> {
+    tokio::select! {
+        biased;
+        sent = lines.send(line) => sent.map_err(|_| End::WriterGone),
+        () = leave.reached(Stage::Leave) => Err(End::Interrupted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::BTreeMap;
+
+    use bytes::Bytes;
+    use hyper::{HeaderMap, StatusCode};
+    use keywheel_actors::AnswerBody;
+    use keywheel_actors::outcome::Served;
+    use tokio::sync::{oneshot, watch};
+
+    use super::super::row::Rejected;
+    use super::*;
+
+    /// A run whose answers the test gives itself, in its own order.
+    struct Scenario {
+        rows: mpsc::Sender<io::Result<ReadRow>>,
+        taken: Option<mpsc::Receiver<io::Result<ReadRow>>>,
+        lines: mpsc::Receiver<OutputLine>,
+        written: Option<mpsc::Sender<OutputLine>>,
+        say: watch::Sender<Stage>,
+        plan: Plan,
+        asked: RefCell<BTreeMap<String, oneshot::Sender<Result<Answer, SendError>>>>,
+    }
+
+    impl Scenario {
+        fn new(window: usize) -> Self {
+            let (rows, taken) = mpsc::channel(16);
+            let (written, lines) = mpsc::channel(16);
+            let (say, stages) = watch::channel(Stage::Go);
+            let plan = Plan {
+                run: RunId::fixed("r"),
+                window,
+                stop: Stop::on(stages),
+                clock: Clock::start(),
+                progress: Arc::default(),
+            };
+            let asked = RefCell::default();
+            Self { rows, taken: Some(taken), lines, written: Some(written), say, plan, asked }
+        }
+
+        /// Puts rows for these models into the input.
+        fn rows(&self, models: &[&str]) {
+            for (line, model) in (1..).zip(models) {
+                let row = Row {
+                    line,
+                    custom_id: format!("id-{model}"),
+                    path: "/x".to_owned(),
+                    model: (*model).into(),
+                    body: Bytes::new(),
+                };
+                self.rows.try_send(Ok(Ok(row))).unwrap();
+            }
+        }
+
+        /// Runs `story` beside the loop, until both have ended.
+        async fn play(mut self, story: impl AsyncFnOnce(&mut Story<'_>)) -> (Driven, Vec<String>) {
+            let send = |request: Request| {
+                let (tell, told) = oneshot::channel();
+                self.asked.borrow_mut().insert(request.model.to_string(), tell);
+                async { told.await.unwrap_or(Err(SendError::Lost)) }
+            };
+            let taken = self.taken.take().unwrap();
+            let written = self.written.take().unwrap();
+            let mut story_of = Story {
+                asked: &self.asked,
+                rows: Some(self.rows),
+                say: &self.say,
+                lines: Some(self.lines),
+                seen: Vec::new(),
+            };
+            let (driven, ()) = tokio::join!(drive(&self.plan, taken, written, send), story(&mut story_of));
+            while let Some(line) = story_of.lines.as_mut().and_then(|lines| lines.try_recv().ok()) {
+                story_of.seen.push(text(&line));
+            }
+            (driven, story_of.seen)
+        }
+    }
+
+    struct Story<'a> {
+        asked: &'a RefCell<BTreeMap<String, oneshot::Sender<Result<Answer, SendError>>>>,
+        rows: Option<mpsc::Sender<io::Result<ReadRow>>>,
+        say: &'a watch::Sender<Stage>,
+        lines: Option<mpsc::Receiver<OutputLine>>,
+        seen: Vec<String>,
+    }
+
+    impl Story<'_> {
+        /// Lets the loop go as far as it can, which takes one poll; the second is for either order of polling.
+        async fn settle(&self) {
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
+        }
+
+        async fn under_way(&self) -> Vec<String> {
+            self.settle().await;
+            self.asked.borrow().keys().cloned().collect()
+        }
+
+        async fn answer(&mut self, model: &str, result: Result<Answer, SendError>) {
+            self.settle().await;
+            let tell = self.asked.borrow_mut().remove(model).unwrap();
+            tell.send(result).unwrap();
+            let line = self.lines.as_mut().unwrap().recv().await.unwrap();
+            self.seen.push(text(&line));
+        }
+    }
+
+    fn text(line: &OutputLine) -> String {
+        let value: serde_json::Value = serde_json::from_slice(&line.encode().unwrap()).unwrap();
+        let name = value["custom_id"].as_str().unwrap_or("-");
+        format!("{name} {}", value["error"]["code"].as_str().unwrap_or("ok"))
+    }
+
+    fn served() -> Answer {
+        Answer {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: AnswerBody::Whole(Bytes::from_static(b"{}")),
+            served: Served { provider: "p".into(), attempts: Vec::new() },
+            usage: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn lines_come_in_order_of_completion() {
+        let scenario = Scenario::new(8);
+        scenario.rows(&["a", "b", "c"]);
+        let (driven, lines) = scenario
+            .play(async |story| {
+                story.rows = None;
+                story.answer("c", Ok(served())).await;
+                story.answer("a", Err(SendError::Lost)).await;
+                story.answer("b", Ok(served())).await;
+            })
+            .await;
+        assert_eq!(lines, ["id-c ok", "id-a lost", "id-b ok"]);
+        assert!(matches!(driven.end, End::Complete));
+        assert_eq!((driven.taken, driven.left), (3, 0));
+        assert_eq!((driven.tally.rows.ok, driven.tally.rows.failed), (2, 1));
+        assert_eq!(driven.tally.errors, BTreeMap::from([("lost", 1)]));
+    }
+
+    #[tokio::test]
+    async fn no_more_rows_are_under_way_than_the_window_holds() {
+        let scenario = Scenario::new(2);
+        scenario.rows(&["a", "b", "c"]);
+        scenario
+            .play(async |story| {
+                story.rows = None;
+                assert_eq!(story.under_way().await, ["a", "b"]);
+                story.answer("a", Ok(served())).await;
+                assert_eq!(story.under_way().await, ["b", "c"]);
+                story.answer("b", Ok(served())).await;
+                story.answer("c", Ok(served())).await;
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn an_invalid_row_has_its_line_and_no_call() {
+        let scenario = Scenario::new(8);
+        let progress = Arc::clone(&scenario.plan.progress);
+        scenario.rows.try_send(Ok(Err(Rejected::invalid(1, None, "no")))).unwrap();
+        let (driven, lines) = scenario
+            .play(async |story| {
+                story.rows = None;
+                assert!(story.under_way().await.is_empty());
+            })
+            .await;
+        assert_eq!(lines, ["- invalid_line"]);
+        assert_eq!(driven.tally.rows.invalid, 1);
+        assert_eq!(progress.rows(), driven.tally.rows);
+    }
+
+    #[tokio::test]
+    async fn the_first_word_drains() {
+        let scenario = Scenario::new(1);
+        scenario.rows(&["a", "b"]);
+        let (driven, lines) = scenario
+            .play(async |story| {
+                assert_eq!(story.under_way().await, ["a"]);
+                story.say.send_replace(Stage::Drain);
+                story.answer("a", Ok(served())).await;
+                assert!(story.under_way().await.is_empty(), "`b` is not begun");
+            })
+            .await;
+        assert_eq!(lines, ["id-a ok"]);
+        assert!(matches!(driven.end, End::Interrupted));
+        assert_eq!((driven.taken, driven.left), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn the_second_word_leaves_what_is_under_way() {
+        let scenario = Scenario::new(8);
+        scenario.rows(&["a", "b"]);
+        let (driven, lines) = scenario
+            .play(async |story| {
+                story.answer("b", Ok(served())).await;
+                story.say.send_replace(Stage::Leave);
+            })
+            .await;
+        assert_eq!(lines, ["id-b ok"]);
+        assert!(matches!(driven.end, End::Interrupted));
+        assert_eq!((driven.taken, driven.left), (2, 1));
+    }
+
+    #[tokio::test]
+    async fn a_broken_input_lets_the_rows_before_it_end() {
+        let scenario = Scenario::new(8);
+        scenario.rows(&["a"]);
+        scenario.rows.try_send(Err(io::Error::other("unplugged"))).unwrap();
+        let (driven, lines) = scenario.play(async |story| story.answer("a", Ok(served())).await).await;
+        assert_eq!(lines, ["id-a ok"]);
+        assert!(matches!(driven.end, End::ReadFailed(error) if error.to_string() == "unplugged"));
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_is_gone_ends_the_run() {
+        let scenario = Scenario::new(8);
+        scenario.rows(&["a", "b"]);
+        let (driven, _) = scenario
+            .play(async |story| {
+                story.settle().await;
+                story.lines = None;
+                let tell = story.asked.borrow_mut().remove("a").unwrap();
+                tell.send(Ok(served())).unwrap();
+            })
+            .await;
+        assert!(matches!(driven.end, End::WriterGone));
+        assert_eq!((driven.taken, driven.left), (2, 1));
+    }
+}

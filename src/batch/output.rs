@@ -1,0 +1,265 @@
+//! One line of output: what became of a row.
+//!
+//! Source of the form: OpenAI's Batch API reference, "The request output
+//! object" (<https://platform.openai.com/docs/api-reference/batch/request-output>).
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use hyper::HeaderMap;
+use keywheel_actors::error::SendError;
+use keywheel_actors::{Answer, AnswerBody};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::row::{Rejected, Row, RunId};
+
+/// The code of an answer that came as a stream although it was wanted whole.
+const UNEXPECTED_STREAM: &str = "unexpected_stream";
+
+/// What became of a row, ready to be written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct OutputLine {
+    id: String,
+    custom_id: Option<String>,
+    response: Option<Response>,
+    error: Option<RowError>,
+}
+
+/// A provider's answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Response {
+    status_code: u16,
+    request_id: String,
+    body: Bytes,
+}
+
+/// Why a row failed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub(super) struct RowError {
+    /// A short word for programs.
+    pub code: &'static str,
+    /// A sentence for people.
+    pub message: String,
+}
+
+impl OutputLine {
+    /// A row that was not sent.
+    pub(super) fn rejected(run: &RunId, rejected: Rejected) -> Self {
+        Self {
+            id: line_id(run, rejected.line),
+            custom_id: rejected.custom_id,
+            response: None,
+            error: Some(RowError { code: rejected.code, message: rejected.message }),
+        }
+    }
+
+    /// A row that was sent, and what came of it.
+    pub(super) fn answered(run: &RunId, row: Row, result: Result<Answer, SendError>) -> Self {
+        let sent_id = run.request_id(row.line);
+        let (response, error) = match result {
+            Ok(Answer { status, headers, body: AnswerBody::Whole(body), .. }) => {
+                (Some(Response::new(status.as_u16(), &headers, sent_id, body)), None)
+            }
+            Ok(Answer { body: AnswerBody::Stream(_), .. }) => {
+                let message = "the answer came as a stream, which a line can't hold".to_owned();
+                (None, Some(RowError { code: UNEXPECTED_STREAM, message }))
+            }
+            Err(error) => {
+                let row_error = RowError { code: error.code(), message: error.to_string() };
+                (Response::of_refusal(error, sent_id), Some(row_error))
+            }
+        };
+        Self { id: line_id(run, row.line), custom_id: Some(row.custom_id), response, error }
+    }
+
+    /// Why the row failed; `None` if it didn't.
+    pub(super) fn error(&self) -> Option<&RowError> {
+        self.error.as_ref()
+    }
+
+    /// The line, its end included.
+    ///
+    /// # Errors
+    /// None that these types can cause; the encoder has an error type all the same.
+    pub(super) fn encode(&self) -> serde_json::Result<Vec<u8>> {
+        let mut line = serde_json::to_vec(&Written {
+            id: &self.id,
+            custom_id: self.custom_id.as_deref(),
+            response: self.response.as_ref().map(Response::written),
+            error: self.error.as_ref(),
+        })?;
+        // Inside JSON a raw line break can only be white space between tokens: strings have it escaped.
+        for byte in &mut line {
+            if matches!(byte, b'\n' | b'\r') {
+                *byte = b' ';
+            }
+        }
+        line.push(b'\n');
+        Ok(line)
+    }
+}
+
+impl Response {
+    fn new(status_code: u16, headers: &HeaderMap, sent_id: String, body: Bytes) -> Self {
+        let told = headers.get("x-request-id").and_then(|id| id.to_str().ok());
+        Self { status_code, request_id: told.map_or(sent_id, str::to_owned), body }
+    }
+
+    /// The provider's own words, if it refused the request itself.
+    fn of_refusal(error: SendError, sent_id: String) -> Option<Self> {
+        match error {
+            SendError::Refused(refused) => {
+                Some(Self::new(refused.status.as_u16(), &refused.headers, sent_id, refused.body))
+            }
+            SendError::Unavailable { .. }
+            | SendError::Exhausted { .. }
+            | SendError::DeadlineOver { .. }
+            | SendError::NoRoute { .. }
+            | SendError::QueueFull { .. }
+            | SendError::Draining
+            | SendError::Lost => None,
+        }
+    }
+
+    fn written(&self) -> WrittenResponse<'_> {
+        let body = match serde_json::from_slice(&self.body) {
+            Ok(json) => WrittenBody::Json(json),
+            Err(_) => WrittenBody::Text(String::from_utf8_lossy(&self.body)),
+        };
+        WrittenResponse { status_code: self.status_code, request_id: &self.request_id, body }
+    }
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    id: &'a str,
+    custom_id: Option<&'a str>,
+    response: Option<WrittenResponse<'a>>,
+    error: Option<&'a RowError>,
+}
+
+#[derive(Serialize)]
+struct WrittenResponse<'a> {
+    status_code: u16,
+    request_id: &'a str,
+    body: WrittenBody<'a>,
+}
+
+/// A body stays as the provider wrote it; one that isn't JSON becomes a string.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum WrittenBody<'a> {
+    Json(&'a RawValue),
+    Text(Cow<'a, str>),
+}
+
+fn line_id(run: &RunId, line: u64) -> String {
+    format!("batch_req_{run}_{line}")
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::StatusCode;
+    use hyper::header::HeaderValue;
+    use keywheel_actors::error::RefusedAnswer;
+    use keywheel_actors::outcome::{Fault, Reason, Served};
+
+    use super::*;
+
+    fn row() -> Row {
+        Row {
+            line: 3,
+            custom_id: "r\"3".to_owned(),
+            path: "/x".to_owned(),
+            model: "m".into(),
+            body: Bytes::new(),
+        }
+    }
+
+    fn answer(body: &'static str) -> Answer {
+        Answer {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: AnswerBody::Whole(Bytes::from_static(body.as_bytes())),
+            served: Served { provider: "p".into(), attempts: Vec::new() },
+            usage: None,
+        }
+    }
+
+    fn written(result: Result<Answer, SendError>) -> String {
+        let line = OutputLine::answered(&RunId::fixed("r"), row(), result);
+        String::from_utf8(line.encode().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn an_answer_stays_as_the_provider_wrote_it_on_one_line() {
+        assert_eq!(
+            written(Ok(answer("{\n  \"n\": 1.50,\r\n  \"s\": \"a\\nb\" }"))),
+            concat!(
+                r#"{"id":"batch_req_r_3","custom_id":"r\"3","response":{"status_code":200,"#,
+                r#""request_id":"batch-r-3","body":{   "n": 1.50,    "s": "a\nb" }},"error":null}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn the_providers_request_id_comes_before_ours() {
+        let mut told = answer("{}");
+        told.headers.insert("x-request-id", HeaderValue::from_static("req_77"));
+        assert!(written(Ok(told)).contains(r#""request_id":"req_77","body":{}}"#));
+    }
+
+    #[test]
+    fn a_body_that_is_no_json_becomes_a_string() {
+        assert!(written(Ok(answer("<p>\nhi"))).contains(r#""body":"<p>\nhi"}"#));
+        assert!(written(Ok(answer(""))).contains(r#""body":""}"#));
+    }
+
+    #[test]
+    fn a_refusal_keeps_the_providers_response_beside_the_error() {
+        let refused = RefusedAnswer {
+            fault: Fault::new(Reason::TooLong, "too many tokens").with_status(400),
+            status: StatusCode::BAD_REQUEST,
+            headers: HeaderMap::new(),
+            body: Bytes::from_static(br#"{"error":{"code":"context_length_exceeded"}}"#),
+            attempts: Vec::new(),
+        };
+        assert_eq!(
+            written(Err(SendError::Refused(Box::new(refused)))),
+            concat!(
+                r#"{"id":"batch_req_r_3","custom_id":"r\"3","response":{"status_code":400,"#,
+                r#""request_id":"batch-r-3","body":{"error":{"code":"context_length_exceeded"}}},"#,
+                r#""error":{"code":"too_long","message":"the provider refuses this request: "#,
+                r#"too_long (HTTP 400): too many tokens"}}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn other_failures_have_no_response() {
+        assert_eq!(
+            written(Err(SendError::Lost)),
+            concat!(
+                r#"{"id":"batch_req_r_3","custom_id":"r\"3","response":null,"#,
+                r#""error":{"code":"lost","message":"the job was lost inside the wheel"}}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn a_line_that_could_not_be_read_has_no_name() {
+        let line = OutputLine::rejected(&RunId::fixed("r"), Rejected::invalid(9, None, "not a batch row"));
+        assert_eq!(
+            String::from_utf8(line.encode().unwrap()).unwrap(),
+            concat!(
+                r#"{"id":"batch_req_r_9","custom_id":null,"response":null,"#,
+                r#""error":{"code":"invalid_line","message":"line 9: not a batch row"}}"#,
+                "\n"
+            )
+        );
+    }
+}

@@ -1,0 +1,160 @@
+//! How far a run is: written by its threads, read by whoever draws.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::stop::Stage;
+
+/// Published counters. Each has one writer; they are for people and needn't agree to the row.
+#[derive(Debug, Default)]
+pub struct Progress {
+    bytes_total: Option<u64>,
+    bytes_read: AtomicU64,
+    rows_read: AtomicU64,
+    input_over: AtomicBool,
+    ok: AtomicU64,
+    failed: AtomicU64,
+    invalid: AtomicU64,
+    retried: AtomicU64,
+    under_way: AtomicU64,
+    draining: AtomicBool,
+}
+
+/// Rows, by how they ended.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct RowCounts {
+    /// Answered by a provider.
+    pub ok: u64,
+    /// Sent without success.
+    pub failed: u64,
+    /// Not sent: the line can't be understood, or its id isn't new.
+    pub invalid: u64,
+    /// Those that took more than one call, ok or failed.
+    pub retried: u64,
+}
+
+impl RowCounts {
+    /// Rows that have their output line.
+    pub const fn answered(&self) -> u64 {
+        self.ok + self.failed + self.invalid
+    }
+}
+
+/// How many rows the input has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Total {
+    /// A pipe that is still open.
+    Unknown,
+    /// By the mean length of the rows so far and the length of the file.
+    About(u64),
+    /// It has been read to its end.
+    Exactly(u64),
+}
+
+impl Progress {
+    /// At the start. `bytes_total` is the length of the input, if it is known.
+    pub(super) fn new(bytes_total: Option<u64>) -> Self {
+        Self { bytes_total, ..Self::default() }
+    }
+
+    /// Rows read so far, empty lines excepted.
+    pub(super) fn rows_read(&self) -> u64 {
+        self.rows_read.load(Ordering::Acquire)
+    }
+
+    /// Whether the input has been read to its end.
+    pub(super) fn input_over(&self) -> bool {
+        self.input_over.load(Ordering::Acquire)
+    }
+
+    /// How many rows there are, as far as can be told.
+    pub(super) fn total(&self) -> Total {
+        let rows = self.rows_read();
+        if self.input_over() {
+            return Total::Exactly(rows);
+        }
+        let read = self.bytes_read.load(Ordering::Relaxed);
+        match self.bytes_total {
+            Some(all) if read > 0 && all >= read => {
+                let scaled = u128::from(rows) * u128::from(all) / u128::from(read);
+                Total::About(u64::try_from(scaled).unwrap_or(u64::MAX))
+            }
+            Some(_) | None => Total::Unknown,
+        }
+    }
+
+    /// Rows that have ended.
+    pub fn rows(&self) -> RowCounts {
+        RowCounts {
+            ok: self.ok.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            invalid: self.invalid.load(Ordering::Relaxed),
+            retried: self.retried.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Rows handed to the wheel and not yet answered.
+    pub(super) fn under_way(&self) -> u64 {
+        self.under_way.load(Ordering::Relaxed)
+    }
+
+    /// Whether new rows are still taken.
+    pub(super) fn stage(&self) -> Stage {
+        if self.draining.load(Ordering::Relaxed) { Stage::Drain } else { Stage::Go }
+    }
+
+    /// The reader has taken this many more bytes.
+    pub(super) fn note_bytes(&self, bytes: u64) {
+        self.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The reader has found one more row.
+    pub(super) fn note_row(&self) {
+        self.rows_read.fetch_add(1, Ordering::Release);
+    }
+
+    /// The reader has reached the end.
+    pub(super) fn note_input_over(&self) {
+        self.input_over.store(true, Ordering::Release);
+    }
+
+    /// The loop stands here.
+    pub(super) fn note_rows(&self, rows: RowCounts, under_way: usize) {
+        self.ok.store(rows.ok, Ordering::Relaxed);
+        self.failed.store(rows.failed, Ordering::Relaxed);
+        self.invalid.store(rows.invalid, Ordering::Relaxed);
+        self.retried.store(rows.retried, Ordering::Relaxed);
+        self.under_way.store(under_way as u64, Ordering::Relaxed);
+    }
+
+    /// The loop takes no new rows.
+    pub(super) fn note_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_total_sharpens_as_the_input_is_read() {
+        let progress = Progress::new(Some(1_000));
+        assert_eq!(progress.total(), Total::Unknown);
+        progress.note_bytes(100);
+        progress.note_row();
+        progress.note_row();
+        assert_eq!(progress.total(), Total::About(20));
+        progress.note_input_over();
+        assert_eq!(progress.total(), Total::Exactly(2));
+    }
+
+    #[test]
+    fn the_rows_of_a_pipe_are_unknown_until_it_closes() {
+        let progress = Progress::new(None);
+        progress.note_bytes(100);
+        progress.note_row();
+        assert_eq!(progress.total(), Total::Unknown);
+        progress.note_input_over();
+        assert_eq!(progress.total(), Total::Exactly(1));
+    }
+}

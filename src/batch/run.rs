@@ -1,0 +1,257 @@
+//! A whole run on a wheel, from the first line read to the summary.
+
+use std::io::{self, BufRead, Write};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use keywheel_actors::clock::Moment;
+use keywheel_actors::error::SendError;
+use keywheel_actors::request::{Request, Terms};
+use keywheel_actors::{Answer, Wheel};
+use tokio::sync::oneshot;
+
+use super::accounts::Accounts;
+use super::deaths::Deaths;
+use super::display::{Display, Sources};
+use super::drive::{Driven, End, Plan, drive};
+use super::ideal::ideal;
+use super::ledger::Ledger;
+use super::progress::Progress;
+use super::read::{self, Input};
+use super::row::RunId;
+use super::stop::{Stage, Stop};
+use super::summary::{Ending, KeyFacts, RowFacts, Summary};
+use super::write;
+use crate::ui::screen::Screen;
+
+/// How long a run that was told to leave waits for lines that are on their way to the output.
+const LEAVE_GRACE: Duration = Duration::from_secs(2);
+
+/// How a run is to be made.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Names the run in request ids.
+    pub run: RunId,
+    /// Rows handed to the wheel at once, at least 1.
+    pub window: usize,
+    /// How the wheel is to treat each row.
+    pub terms: Terms,
+    /// Whose limits the ideal time is reckoned from.
+    pub accounts: Accounts,
+    /// The word to end early.
+    pub stop: Stop,
+}
+
+/// Answers every row of `input` on `output`, in order of completion, and shows the progress on `screen`.
+///
+/// A broken input or output, and a word to stop, end the run early; the summary tells.
+///
+/// # Errors
+/// If the threads can't be had that read, write and show.
+pub async fn run<R, W>(
+    options: Options,
+    wheel: &Wheel,
+    input: Input<R>,
+    output: W,
+    screen: Screen,
+) -> io::Result<Summary>
+where
+    R: BufRead + Send + 'static,
+    W: Write + Send + 'static,
+{
+    let Options { run, window, terms, accounts, stop } = options;
+    let progress = Arc::new(Progress::new(input.bytes_total));
+    let ledger = Arc::new(Ledger::open(wheel.board()));
+    let events = wheel.events();
+    let sources = Sources {
+        progress: Arc::clone(&progress),
+        board: wheel.board().clone(),
+        ledger: Arc::clone(&ledger),
+        accounts: accounts.clone(),
+        clock: wheel.clock(),
+    };
+    let display = Display::start(screen, sources, wheel.events())?;
+
+    let plan = Plan { run, window, stop, clock: wheel.clock(), progress: Arc::clone(&progress) };
+    let mut deaths = Deaths::default();
+    let flow = tokio::select! {
+        flow = flow(&plan, input.reader, output, |request| wheel.send(request, terms)) => flow?,
+        never = deaths.follow(events, wheel.board(), wheel.clock()) => match never {},
+    };
+    display.finish();
+
+    let keys = ledger.keys(wheel.board());
+    let tally = &flow.driven.tally;
+    let capacities = accounts.capacities(&keys, &deaths, tally.first_sent.unwrap_or(Moment::ZERO));
+    let ideal = ideal(tally.calls.needful(), &capacities);
+    let fell_over = ledger.fell_over(wheel.board());
+    Ok(flow.summary(&progress, KeyFacts { ideal, keys, fell_over }))
+}
+
+/// Rows through reader, loop and writer: a run as far as it needs no wheel.
+async fn flow<R, W, S, F>(plan: &Plan, reader: R, output: W, send: S) -> io::Result<Flow>
+where
+    R: BufRead + Send + 'static,
+    W: Write + Send + 'static,
+    S: Fn(Request) -> F,
+    F: Future<Output = Result<Answer, SendError>>,
+{
+    let rows = read::spawn(reader, Arc::clone(&plan.progress))?;
+    let writer = write::spawn(output)?;
+    let driven = drive(plan, rows, writer.lines, send).await;
+    let write_error = last_written(plan.stop.clone(), writer.end).await.err();
+    Ok(Flow { driven, write_error, written: writer.written.load(Ordering::Acquire) })
+}
+
+/// What came of it.
+#[derive(Debug)]
+struct Flow {
+    driven: Driven,
+    write_error: Option<io::Error>,
+    written: u64,
+}
+
+impl Flow {
+    fn summary(self, progress: &Progress, keys: KeyFacts) -> Summary {
+        let (ending, fault) = ending(self.driven.end, self.write_error);
+        let rows = progress.rows_read();
+        let facts = RowFacts {
+            ending,
+            fault,
+            rows,
+            not_run: rows.saturating_sub(self.driven.taken) + self.driven.left,
+            written: self.written,
+            input_read_whole: progress.input_over(),
+        };
+        Summary::of(&self.driven.tally, facts, keys)
+    }
+}
+
+/// Waits until everything is written, but not for long once the run is told to leave.
+async fn last_written(mut stop: Stop, end: oneshot::Receiver<io::Result<()>>) -> io::Result<()> {
+    let patience = async {
+        stop.reached(Stage::Leave).await;
+        tokio::time::sleep(LEAVE_GRACE).await;
+    };
+    tokio::select! {
+        biased;
+        told = end => told.unwrap_or_else(|_| Err(io::Error::other("the writer's thread crashed"))),
+        () = patience => Err(io::Error::new(io::ErrorKind::TimedOut, "the output takes nothing more")),
+    }
+}
+
+/// Why a run ended: a fault of the output outweighs the rest.
+fn ending(end: End, write_error: Option<io::Error>) -> (Ending, Option<String>) {
+    if let Some(error) = write_error {
+        return (Ending::WriteFailed, Some(error.to_string()));
+    }
+    match end {
+        End::Complete => (Ending::Complete, None),
+        End::Interrupted => (Ending::Interrupted, None),
+        End::ReadFailed(error) => (Ending::ReadFailed, Some(error.to_string())),
+        End::WriterGone => (Ending::WriteFailed, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::io::Cursor;
+    use std::sync::Mutex;
+
+    use bytes::Bytes;
+    use hyper::{HeaderMap, StatusCode};
+    use keywheel_actors::AnswerBody;
+    use keywheel_actors::clock::Clock;
+    use keywheel_actors::outcome::Served;
+
+    use super::*;
+
+    /// An output that others can look into, and that may be full.
+    #[derive(Clone, Default)]
+    struct Disk {
+        bytes: Arc<Mutex<Vec<u8>>>,
+        is_full: bool,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.is_full {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.bytes.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Answers at once; every tenth row of the input fails.
+    async fn answer(request: Request) -> Result<Answer, SendError> {
+        tokio::task::yield_now().await;
+        let id = request.headers["x-request-id"].to_str().unwrap();
+        if id.ends_with('0') {
+            return Err(SendError::Lost);
+        }
+        Ok(Answer {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: AnswerBody::Whole(Bytes::from_static(b"{}")),
+            served: Served { provider: "p".into(), attempts: Vec::new() },
+            usage: None,
+        })
+    }
+
+    async fn summary_of(input: String, disk: Disk) -> Summary {
+        let progress = Arc::new(Progress::new(None));
+        let plan = Plan {
+            run: RunId::fixed("r"),
+            window: 64,
+            stop: Stop::never(),
+            clock: Clock::start(),
+            progress: Arc::clone(&progress),
+        };
+        let flow = flow(&plan, Cursor::new(input), disk, answer).await.unwrap();
+        flow.summary(&progress, KeyFacts::default())
+    }
+
+    fn row(id: u64) -> String {
+        format!(r#"{{"custom_id":"{id}","method":"POST","url":"/v1/x","body":{{"model":"m"}}}}"#)
+    }
+
+    #[tokio::test]
+    async fn every_row_has_exactly_one_line() {
+        let rows: Vec<String> = (1..=1_000).map(row).chain([row(1), "{".to_owned()]).collect();
+        let disk = Disk::default();
+        let summary = summary_of(rows.join("\n"), disk.clone()).await;
+        assert_eq!((summary.rows, summary.ok, summary.failed, summary.invalid), (1_002, 900, 100, 2));
+        assert_eq!((summary.lost, summary.not_run, summary.ending), (0, 0, Ending::Complete));
+        let written = String::from_utf8(disk.bytes.lock().unwrap().clone()).unwrap();
+        let ids: Vec<String> = written
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].to_string())
+            .collect();
+        assert_eq!(ids.len(), 1_002);
+        assert_eq!(ids.into_iter().collect::<BTreeSet<_>>().len(), 1_002);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_ends_the_run_loudly() {
+        let rows: Vec<String> = (1..=1_000).map(row).collect();
+        let summary = summary_of(rows.join("\n"), Disk { is_full: true, ..Disk::default() }).await;
+        assert_eq!(summary.ending, Ending::WriteFailed);
+        assert_eq!(summary.fault, Some(io::Error::from(io::ErrorKind::StorageFull).to_string()));
+        assert_eq!(summary.lost, summary.rows - summary.not_run, "nothing was written");
+    }
+
+    #[test]
+    fn a_run_can_be_spawned() {
+        fn spawnable(_: &(impl Future + Send)) {}
+        let _ = |options: Options, wheel: &'static Wheel, input: Input<Cursor<Vec<u8>>>, screen: Screen| {
+            spawnable(&run(options, wheel, input, io::sink(), screen));
+        };
+    }
+}

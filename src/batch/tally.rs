@@ -1,0 +1,193 @@
+//! What the rows of a run came to.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use keywheel_actors::Answer;
+use keywheel_actors::clock::Moment;
+use keywheel_actors::error::SendError;
+use keywheel_actors::outcome::{Attempt, Reason, Usage};
+
+use super::output::OutputLine;
+use super::progress::RowCounts;
+
+/// Counts of a run, as its rows' own records tell them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    /// Rows, by how they ended.
+    pub rows: RowCounts,
+    /// Calls, by how they ended.
+    pub calls: CallCounts,
+    /// Tokens of the rows that succeeded.
+    pub usage: Usage,
+    /// Rows that failed or were invalid, by code.
+    pub errors: BTreeMap<&'static str, u64>,
+    /// When the first row was handed to the wheel.
+    pub first_sent: Option<Moment>,
+    /// When the last row came back.
+    pub last_answered: Option<Moment>,
+}
+
+/// Upstream calls, by what they came to.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(super) struct CallCounts {
+    /// Succeeded.
+    pub succeeded: u64,
+    /// Rejected as too fast, or beyond a quota.
+    pub throttled: u64,
+    /// Rejected because the key, or its access to the model, doesn't work.
+    pub dead_key: u64,
+    /// Lost by the provider: 5xx, overload, no connection, a stall, a cut.
+    pub provider_fault: u64,
+    /// Refused because the request itself can't succeed.
+    pub refused: u64,
+    /// Ended by ourselves.
+    pub cancelled: u64,
+}
+
+impl CallCounts {
+    /// The calls that even a perfect scheduler would have made.
+    pub(super) const fn needful(&self) -> u64 {
+        self.succeeded + self.refused + self.provider_fault
+    }
+
+    /// The calls that it would not have made.
+    pub(super) const fn wasted(&self) -> u64 {
+        self.throttled + self.dead_key
+    }
+
+    fn note(&mut self, attempt: &Attempt) {
+        let count = match attempt.fault.as_ref().map(|fault| fault.reason) {
+            None => &mut self.succeeded,
+            Some(Reason::Throttled | Reason::QuotaUsedUp) => &mut self.throttled,
+            Some(
+                Reason::BadCredential
+                | Reason::AccountBanned
+                | Reason::MoneyGone
+                | Reason::ModelDenied
+                | Reason::ModelGone
+                | Reason::RegionDenied,
+            ) => &mut self.dead_key,
+            Some(
+                Reason::SlowDown
+                | Reason::Overloaded
+                | Reason::ServerError
+                | Reason::Unreachable
+                | Reason::Stalled
+                | Reason::Cut
+                | Reason::Unclassified,
+            ) => &mut self.provider_fault,
+            Some(Reason::TooLong | Reason::NeverFits | Reason::PolicyRefused | Reason::CallerMistake) => {
+                &mut self.refused
+            }
+            Some(Reason::CallerGone | Reason::DeadlineOver | Reason::Stopped) => &mut self.cancelled,
+        };
+        *count += 1;
+    }
+}
+
+impl Tally {
+    /// A row was handed to the wheel.
+    pub(super) fn note_sent(&mut self, now: Moment) {
+        self.first_sent.get_or_insert(now);
+    }
+
+    /// A row came back, and took these calls.
+    pub(super) fn note_result(&mut self, now: Moment, result: &Result<Answer, SendError>) {
+        self.last_answered = Some(now);
+        let attempts = match result {
+            Ok(answer) => &answer.served.attempts[..],
+            Err(error) => error.attempts(),
+        };
+        for attempt in attempts {
+            self.calls.note(attempt);
+        }
+        self.rows.retried += u64::from(attempts.len() > 1);
+        if let Ok(Answer { usage: Some(usage), .. }) = result {
+            self.usage.input_tokens += usage.input_tokens;
+            self.usage.output_tokens += usage.output_tokens;
+            self.usage.cached_tokens += usage.cached_tokens;
+        }
+    }
+
+    /// A row that was sent has its output line.
+    pub(super) fn note_answered(&mut self, line: &OutputLine) {
+        match line.error() {
+            None => self.rows.ok += 1,
+            Some(error) => {
+                self.rows.failed += 1;
+                *self.errors.entry(error.code).or_default() += 1;
+            }
+        }
+    }
+
+    /// A row was not sent.
+    pub(super) fn note_rejected(&mut self, code: &'static str) {
+        self.rows.invalid += 1;
+        *self.errors.entry(code).or_default() += 1;
+    }
+
+    /// From the first row handed over to the last answer; zero if there was none.
+    pub(super) fn makespan(&self) -> Duration {
+        match (self.first_sent, self.last_answered) {
+            (Some(first), Some(last)) => last.since(first),
+            (Some(_) | None, _) => Duration::ZERO,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keywheel_actors::id::KeyId;
+    use keywheel_actors::outcome::Fault;
+
+    use super::*;
+
+    fn attempt(fault: Option<Reason>) -> Attempt {
+        Attempt {
+            key: KeyId { provider: "p".into(), key: "k".into() },
+            model: "m".into(),
+            started: Moment::ZERO,
+            took: Duration::ZERO,
+            fault: fault.map(|reason| Fault::new(reason, "")),
+        }
+    }
+
+    fn exhausted(reasons: &[Reason]) -> Result<Answer, SendError> {
+        let attempts = reasons.iter().map(|reason| attempt(Some(*reason))).collect();
+        Err(SendError::Exhausted { last: Box::new(Fault::new(Reason::ServerError, "")), attempts })
+    }
+
+    #[test]
+    fn every_reason_is_counted_once_and_in_one_place() {
+        let mut calls = CallCounts::default();
+        for reason in Reason::ALL {
+            calls.note(&attempt(Some(reason)));
+        }
+        calls.note(&attempt(None));
+        let expected = CallCounts {
+            succeeded: 1,
+            throttled: 2,
+            dead_key: 6,
+            provider_fault: 7,
+            refused: 4,
+            cancelled: 3,
+        };
+        assert_eq!(calls, expected);
+        assert_eq!((calls.needful(), calls.wasted()), (12, 8));
+    }
+
+    #[test]
+    fn makespan_is_from_the_first_row_sent_to_the_last_answer() {
+        let at = |seconds| Moment::after_start(Duration::from_secs(seconds));
+        let mut tally = Tally::default();
+        assert_eq!(tally.makespan(), Duration::ZERO);
+        tally.note_sent(at(3));
+        tally.note_sent(at(4));
+        assert_eq!(tally.makespan(), Duration::ZERO);
+        tally.note_result(at(5), &exhausted(&[Reason::ServerError]));
+        tally.note_result(at(9), &exhausted(&[Reason::Throttled, Reason::ServerError]));
+        assert_eq!(tally.makespan(), Duration::from_secs(6));
+        assert_eq!(tally.rows.retried, 1);
+    }
+}

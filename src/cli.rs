@@ -1,0 +1,112 @@
+//! The words typed: global flags, and one verb a file in [`crate::command`].
+
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use tracing_subscriber::EnvFilter;
+
+use crate::command::{batch, demo, sim};
+use crate::config::Source;
+use crate::exit::{Exit, UsageError};
+
+/// Turns many API keys of many providers into one dependable, fast upstream.
+#[derive(Debug, clap::Parser)]
+#[command(name = "keywheel", version, disable_help_subcommand = true)]
+pub struct Cli {
+    /// The configuration file; else ./keywheel.toml, else ~/.config/keywheel/keywheel.toml
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    config: Option<PathBuf>,
+
+    /// Override one field of the configuration, such as `--set rotation.pick=fastest`
+    #[arg(long, global = true, value_name = "PATH=VALUE", help_heading = "Global options")]
+    set: Vec<String>,
+
+    /// What to log to stderr, as a tracing filter: `info`, or `keywheel=debug,hyper=warn`
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILTER",
+        env = "KEYWHEEL_LOG",
+        default_value = "error",
+        help_heading = "Global options"
+    )]
+    log: String,
+
+    /// How log lines look
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "text",
+        help_heading = "Global options"
+    )]
+    log_format: LogFormat,
+
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    Batch(batch::Args),
+    Demo(demo::Args),
+    Sim(sim::Args),
+}
+
+impl Cli {
+    /// Does what was asked for and tells, on stderr, what kept it from being done.
+    pub fn run(self) -> Exit {
+        self.carry_out().unwrap_or_else(|error| {
+            eprintln!("error: {error:#}");
+            Exit::of_error(&error)
+        })
+    }
+
+    fn carry_out(self) -> anyhow::Result<Exit> {
+        self.start_log()?;
+        let overrides = self.set.iter().map(|text| split_override(text)).collect::<Result<_, _>>()?;
+        let source =
+            Source::of_process(self.config, overrides).context("the working directory can't be found")?;
+        match self.verb {
+            Verb::Batch(args) => args.run(&source),
+            Verb::Demo(args) => args.run(&source),
+            Verb::Sim(args) => args.run(),
+        }
+    }
+
+    fn start_log(&self) -> anyhow::Result<()> {
+        let filter = EnvFilter::try_new(&self.log).map_err(|error| UsageError {
+            problem: format!("`--log {}` is no filter: {error}", self.log),
+            hint: "write a level such as `info`, or `target=level` pairs with commas between".to_owned(),
+        })?;
+        let builder = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(io::stderr().is_terminal())
+            .with_writer(io::stderr);
+        match self.log_format {
+            LogFormat::Text => builder.init(),
+            LogFormat::Json => builder.json().init(),
+        }
+        Ok(())
+    }
+}
+
+fn split_override(text: &str) -> Result<(String, String), UsageError> {
+    match text.split_once('=') {
+        Some((path, value)) => Ok((path.to_owned(), value.to_owned())),
+        // What was typed isn't repeated: it may be a secret.
+        None => Err(UsageError {
+            problem: "a `--set` lacks its `=`".to_owned(),
+            hint: "write `--set rotation.pick=fastest`".to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,210 @@
+//! Where a provider listens and how it speaks; which addresses a key may be sent to.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use keywheel_actors::dialect::Dialect;
+use url::{Host, Url};
+
+use super::preset::{DIALECTS, PRESETS, dialect_named};
+use super::tree::Fields;
+
+/// Names under which clouds serve a machine its own credentials.
+const METADATA_NAMES: [&str; 2] = ["metadata.google.internal", "metadata.goog"];
+
+/// Addresses of the same kind that aren't link-local: AWS over IPv6, Alibaba Cloud, Azure.
+const METADATA_ADDRESSES: [IpAddr; 3] = [
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+];
+
+/// A provider's two ends of the wire; what is wrong is `None`.
+pub(super) struct Endpoint {
+    /// How it speaks.
+    pub(super) dialect: Option<Arc<dyn Dialect>>,
+    /// Where it listens.
+    pub(super) base_url: Option<BaseUrl>,
+}
+
+/// A checked address.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct BaseUrl {
+    /// Without a trailing slash.
+    pub(super) text: String,
+    /// Whether what is sent there stays on this machine.
+    pub(super) is_loopback: bool,
+}
+
+/// Where plain http is fine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum PlainText {
+    /// The usual rule.
+    OnLoopback,
+    /// `allow_http = true`: the user vouches for the network between.
+    Anywhere,
+}
+
+/// Reads `preset`, `dialect`, `base_url` and `allow_http`.
+pub(super) fn read(fields: &Fields<'_>) -> Endpoint {
+    let preset =
+        fields.get("preset").map(|node| node.choice("preset", &PRESETS.map(|preset| (preset.name, preset))));
+    let dialect_node = match preset {
+        Some(_) => fields.get("dialect"),
+        None => fields.need("dialect", "name a `preset`, or `dialect = \"openai\"` with a `base_url`"),
+    };
+    let url_node = match preset {
+        Some(_) => fields.get("base_url"),
+        None => fields.need("base_url", "for example `base_url = \"https://api.example.com/v1\"`"),
+    };
+    if let (Some(_), Some(node)) = (preset, &dialect_node) {
+        node.wrong("`preset` says the dialect already", Some("drop one of the two".to_owned()));
+    }
+    let plain = match fields.get("allow_http").and_then(|node| node.switch()) {
+        Some(true) => PlainText::Anywhere,
+        Some(false) | None => PlainText::OnLoopback,
+    };
+
+    let preset = preset.flatten();
+    let dialect = match dialect_node {
+        Some(node) => node.choice("dialect", &DIALECTS.map(|name| (name, name))),
+        None => preset.map(|preset| preset.dialect),
+    };
+    let base_url = match url_node {
+        Some(node) => node.text().and_then(|text| {
+            check(text, plain).map_err(|(message, hint)| node.wrong(message, hint.map(str::to_owned))).ok()
+        }),
+        None => preset.and_then(|preset| check(preset.base_url, plain).ok()),
+    };
+    Endpoint { dialect: dialect.and_then(dialect_named), base_url }
+}
+
+/// What is wrong with an address, and a hint. Neither quotes it: it may hold a password.
+type Refusal = (&'static str, Option<&'static str>);
+
+/// Whether a key may be sent to this address.
+///
+/// It is parsed as the HTTP client does it, so that both mean the same host by `http://2130706433/`.
+fn check(text: &str, plain: PlainText) -> Result<BaseUrl, Refusal> {
+    const EXAMPLE: Option<&str> = Some("for example `base_url = \"https://api.example.com/v1\"`");
+    let Ok(url) = Url::parse(text) else {
+        return Err(("not an address", EXAMPLE));
+    };
+    let (Some(host), "http" | "https") = (url.host(), url.scheme()) else {
+        return Err(("must begin with https:// or http://", EXAMPLE));
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err((
+            "an address holds no user and no password",
+            Some("the key's `secret` is the place for it"),
+        ));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(("an address ends with its path: no `?` and no `#`", None));
+    }
+    if is_metadata(&host) {
+        return Err((
+            "a link-local or metadata address, where a machine in a cloud gets its own credentials",
+            Some("name the provider's own address"),
+        ));
+    }
+    let is_loopback = is_loopback(&host);
+    if url.scheme() == "http" && !is_loopback && plain == PlainText::OnLoopback {
+        return Err((
+            "plain http would show the key to everybody on the way",
+            Some("use https, or write `allow_http = true` if the network in between is yours"),
+        ));
+    }
+    Ok(BaseUrl { text: url.as_str().trim_end_matches('/').to_owned(), is_loopback })
+}
+
+/// The address that a host is written as; `None` for a name.
+fn address_of(host: &Host<&str>) -> Option<IpAddr> {
+    match host {
+        Host::Ipv4(address) => Some(IpAddr::V4(*address)),
+        // `::ffff:127.0.0.1` goes where `127.0.0.1` goes.
+        Host::Ipv6(address) => Some(IpAddr::V6(*address).to_canonical()),
+        Host::Domain(_) => None,
+    }
+}
+
+fn is_loopback(host: &Host<&str>) -> bool {
+    match (address_of(host), host) {
+        (Some(address), _) => address.is_loopback(),
+        // RFC 6761 §6.3: `localhost` and all names below it are loopback.
+        (None, Host::Domain(name)) => *name == "localhost" || name.ends_with(".localhost"),
+        (None, Host::Ipv4(_) | Host::Ipv6(_)) => false,
+    }
+}
+
+fn is_metadata(host: &Host<&str>) -> bool {
+    match (address_of(host), host) {
+        (Some(IpAddr::V4(address)), _) if address.is_link_local() => true,
+        (Some(IpAddr::V6(address)), _) if address.is_unicast_link_local() => true,
+        (Some(address), _) => METADATA_ADDRESSES.contains(&address),
+        (None, Host::Domain(name)) => METADATA_NAMES.contains(&name.trim_end_matches('.')),
+        (None, Host::Ipv4(_) | Host::Ipv6(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> &'static str {
+        check(text, PlainText::OnLoopback).expect_err(text).0
+    }
+
+    #[test]
+    fn plain_http_stays_on_this_machine() {
+        for text in
+            ["http://127.0.0.1:18080/v1/", "http://localhost/v1", "http://[::1]:9/v1", "http://2130706433"]
+        {
+            let url = check(text, PlainText::OnLoopback).expect(text);
+            assert!(url.is_loopback, "{text}");
+            assert!(!url.text.ends_with('/'), "{text}");
+        }
+        for text in
+            ["http://api.example.com/v1", "http://10.0.0.1", "http://0.0.0.0", "http://localhost.example.com"]
+        {
+            assert_eq!(refusal(text), "plain http would show the key to everybody on the way", "{text}");
+            assert!(check(text, PlainText::Anywhere).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn metadata_is_out_of_reach_however_it_is_spelled() {
+        for text in [
+            "http://169.254.169.254/latest",
+            "https://2852039166/",
+            "https://0xa9.0xfe.0xa9.0xfe/",
+            "https://[::ffff:169.254.169.254]/",
+            "https://[fe80::1]/",
+            "https://[fd00:ec2::254]/",
+            "https://100.100.100.200/",
+            "https://Metadata.Google.Internal./",
+        ] {
+            let (message, _) = check(text, PlainText::Anywhere).expect_err(text);
+            assert!(message.starts_with("a link-local or metadata address"), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_a_host_and_a_path() {
+        assert_eq!(refusal("api.example.com/v1"), "not an address");
+        assert_eq!(refusal("ftp://api.example.com"), "must begin with https:// or http://");
+        assert_eq!(refusal("https://me:pw@api.example.com"), "an address holds no user and no password");
+        assert_eq!(
+            refusal("https://api.example.com/?key=x"),
+            "an address ends with its path: no `?` and no `#`"
+        );
+    }
+
+    #[test]
+    fn every_preset_passes() {
+        for preset in PRESETS {
+            let url = check(preset.base_url, PlainText::OnLoopback).expect(preset.name);
+            assert_eq!(url.text, preset.base_url);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Numbers as people read them.
+
+/// A count with its thousands apart: `12,045`.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.char_indices() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A rate with one decimal: `48.2/s`.
+pub fn rate(per_second: f64) -> String {
+    format!("{per_second:.1}/s")
+}
+
+/// A share of one as a percentage with `decimals`.
+pub fn percent(share: f64, decimals: usize) -> String {
+    format!("{:.decimals$}%", share * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_stand_apart() {
+        for (number, text) in
+            [(0, "0"), (999, "999"), (1_000, "1,000"), (12_045, "12,045"), (1_234_567, "1,234,567")]
+        {
+            assert_eq!(count(number), text);
+        }
+    }
+
+    #[test]
+    fn rates_and_shares_are_rounded() {
+        assert_eq!(rate(48.249), "48.2/s");
+        assert_eq!(percent(0.9824, 1), "98.2%");
+        assert_eq!(percent(0.5, 0), "50%");
+    }
+}
