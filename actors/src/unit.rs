@@ -41,7 +41,7 @@ pub fn format_duration(duration: Duration) -> String {
     if seconds < 59.95 {
         return format!("{seconds:.1}s");
     }
-    let whole = seconds.round() as u64;
+    let whole = (duration + Duration::from_millis(500)).as_secs();
     let (big, big_unit, small, small_unit) = match whole {
         0..3_600 => (whole / 60, 'm', whole % 60, 's'),
         3_600..86_400 => (whole / 3_600, 'h', whole % 3_600 / 60, 'm'),

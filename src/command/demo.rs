@@ -81,6 +81,9 @@ impl Args {
         });
         let summary = summary.context("can't start the batch")?;
         say(&report(&summary, style));
+        say(
+            "The ideal knows neither of the outage nor of the quota that was cut. `keywheel batch` shows the same for your keys.",
+        );
         if self.json {
             println!("{}", serde_json::to_string(&summary).context("can't write the summary")?);
         }

@@ -122,6 +122,17 @@ impl Args {
     }
 
     fn spec_of_flags(&self) -> anyhow::Result<SimSpec> {
+        let bucket = matches!(self.window, None | Some(Window::TokenBucket));
+        anyhow::ensure!(
+            self.burst.is_none() || bucket,
+            "--burst is of token buckets\nhint: leave out --burst, or say --window token-bucket"
+        );
+        let keys_max = SimSpec::KEYS_MAX;
+        anyhow::ensure!(
+            self.keys <= keys_max,
+            "--keys {} is too many\nhint: {keys_max} is the most",
+            self.keys
+        );
         let mut spec = SimSpec::with_keys(self.keys).first_byte(self.latency);
         spec.listen = SocketAddr::from(([127, 0, 0, 1], 18_080));
         spec.faults = FaultRates { error: self.error_rate, ..FaultRates::default() };
@@ -196,14 +207,15 @@ fn introduction(sim: &Sim) -> String {
     let (base_url, spec) = (sim.base_url(), sim.spec());
     let mut table = table();
     for key in spec.keys.iter().take(KEYS_LISTED_MAX) {
-        table.add_row([format!("  {}", key.name), key.secret.clone(), words_of(key)]);
+        table.add_row([format!(" {}", key.name), key.secret.clone(), words_of(key)]);
     }
     let more = match spec.keys.len().saturating_sub(KEYS_LISTED_MAX) {
         0 => String::new(),
         more => format!("  … and {more} more\n"),
     };
+    let keys = table.trim_fmt();
     format!(
-        "A simulated provider listens on {base_url} and has {count} keys:\n{table}\n{more}\n\
+        "A simulated provider listens on {base_url} and has {count} keys:\n{keys}\n{more}\n\
          For keywheel.toml:\n\n{snippet}\n\
          Ctrl-C ends it and shows its ledger; until then: curl http://{addr}/ledger\n",
         count = spec.keys.len(),
@@ -249,8 +261,9 @@ fn summary(ledger: &Ledger) -> String {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
+    let keys = table.trim_fmt();
     let strangers: u64 = ledger.strangers.values().sum();
-    format!("\n{table}\n{} calls, {strangers} of them with keys that are none of these\n", ledger.calls)
+    format!("\n{keys}\n{} calls, {strangers} of them with keys that are none of these\n", ledger.calls)
 }
 
 fn table() -> Table {

@@ -23,7 +23,7 @@ const CUT: (usize, Duration) = (0, Duration::from_secs(4));
 /// This key's account runs out of money.
 const BROKE: (usize, Duration) = (4, Duration::from_secs(3));
 /// The whole provider fails for a while.
-const DOWN: (Duration, Duration) = (Duration::from_millis(5_500), Duration::from_millis(7_000));
+const DOWN: (Duration, Duration) = (Duration::from_millis(5_500), Duration::from_secs(7));
 /// Requests a minute and burst of each key next door.
 const KEYS_NEXT_DOOR: [(u64, u64); 2] = [(900, 6), (600, 4)];
 

@@ -13,15 +13,12 @@ use super::latency::Latency;
 use super::script::{Availability, Change, Event};
 use super::spec::{Charge, Conduct, HeaderStyle, KeySpec, LimitSpec, Pace, Shape, SimSpec};
 
-/// Keys that one `[[key]]` may stand for: a mistyped number shall not fill the memory.
-const REPEAT_MAX: usize = 1_000_000;
-
 /// Reads a whole file.
 ///
 /// # Errors
 /// [`FileError`] with all mistakes at once, if the file is TOML of the right shape.
 pub fn parse(text: &str) -> Result<SimSpec, FileError> {
-    let file: File = toml_edit::de::from_str(text)?;
+    let file: File = toml_edit::de::from_str(text).map_err(FileError::Shape)?;
     let mut mistakes = Vec::new();
     let spec = file.resolve(&mut mistakes);
     mistakes.extend(spec.mistakes());
@@ -33,7 +30,7 @@ pub fn parse(text: &str) -> Result<SimSpec, FileError> {
 pub enum FileError {
     /// It is no TOML, or it has a field that isn't known.
     #[error("{0}hint: docs/sim.md shows every field")]
-    Shape(#[from] toml_edit::de::Error),
+    Shape(toml_edit::de::Error),
     /// It can be read, and it asks for something impossible.
     #[error("{}\nhint: docs/sim.md shows every field with an example", .0.join("\n"))]
     Mistakes(Vec<String>),
@@ -130,9 +127,6 @@ impl File {
         for entry in self.keys {
             entry.resolve(&mut keys, mistakes);
         }
-        if keys.is_empty() {
-            mistakes.push("there is no [[key]], so nobody could call".to_owned());
-        }
         let mut spec = SimSpec {
             listen: self.listen.unwrap_or(usual.listen),
             keys,
@@ -159,8 +153,8 @@ impl KeyEntry {
     fn resolve(self, keys: &mut Vec<KeySpec>, mistakes: &mut Vec<String>) {
         let first = keys.len();
         let repeat = self.repeat.unwrap_or(1);
-        if repeat > REPEAT_MAX {
-            mistakes.push(format!("a [[key]] is repeated {repeat} times; {REPEAT_MAX} is the most"));
+        if first.saturating_add(repeat) > SimSpec::KEYS_MAX {
+            mistakes.push(format!("[[key]] {} makes more than {} keys", first + 1, SimSpec::KEYS_MAX));
             return;
         }
         if repeat > 1 && (self.name.is_some() || self.secret.is_some()) {

@@ -120,5 +120,7 @@ fn all_mistakes_of_a_file_are_told_at_once() {
             "two keys are named `x`",
         ]
     );
-    assert_eq!(mistakes(""), ["there is no [[key]], so nobody could call"]);
+    let none = "there are no keys, so nobody could call";
+    assert_eq!(mistakes(""), [none]);
+    assert_eq!(mistakes("[[key]]\nrepeat = 1_000_001"), ["[[key]] 1 makes more than 1000000 keys", none]);
 }

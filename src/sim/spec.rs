@@ -56,6 +56,9 @@ impl Default for SimSpec {
 }
 
 impl SimSpec {
+    /// More keys than this are a typing mistake that would fill the memory.
+    pub const KEYS_MAX: usize = 1_000_000;
+
     /// So many keys `k0`, `k1`, … with the secrets `sk-0`, `sk-1`, …, without limits.
     pub fn with_keys(count: usize) -> Self {
         Self { keys: (0..count).map(KeySpec::numbered).collect(), ..Self::default() }
@@ -93,6 +96,9 @@ impl SimSpec {
     /// Everything that makes it impossible, a sentence each.
     pub fn mistakes(&self) -> Vec<String> {
         let mut mistakes = Vec::new();
+        if self.keys.is_empty() {
+            mistakes.push("there are no keys, so nobody could call".to_owned());
+        }
         let mut secrets = HashSet::new();
         let mut names = HashSet::new();
         let mut groups = BTreeMap::new();

@@ -36,7 +36,7 @@ impl KeyPanel {
         }
     }
 
-    /// The lines, at most [`LINES_MAX`] and one that tells of the others.
+    /// The lines: one each for the first keys, and one that tells of the others.
     pub fn lines(&self, keys: &[(KeyId, KeyView)], now: Moment, style: Style) -> Vec<String> {
         let shown = &keys[..keys.len().min(LINES_MAX)];
         let several_providers = keys.windows(2).any(|pair| pair[0].0.provider != pair[1].0.provider);

@@ -151,7 +151,7 @@ pub(crate) async fn run(line: Arc<Line>, mut job: Job, mut slip: Slip, started: 
         }
     };
     match progress {
-        Progress::Answered(answer) => deliver(&line, job, slip, started, answer),
+        Progress::Answered(answer) => deliver(&line, job, slip, started, *answer),
         Progress::Failed(fault, answer) => give_back(&line, job, slip, started, fault, answer),
         Progress::Abandoned => slip.settle(End::Cancelled),
         Progress::CutOff => {
@@ -168,7 +168,7 @@ pub(crate) async fn run(line: Arc<Line>, mut job: Job, mut slip: Slip, started: 
 
 /// How far a call got.
 enum Progress {
-    Answered(Good),
+    Answered(Box<Good>),
     Failed(Fault, Option<Box<RawAnswer>>),
     Abandoned,
     CutOff,
@@ -270,7 +270,7 @@ async fn exchange(line: &Line, call: Call, delivery: Delivery, limits: Limits, s
             Ok(begun) => {
                 let now = clock.now();
                 slip.note(|outcome| outcome.first_content = Some(now.since(outcome.made.started)));
-                Progress::Answered(Good { status, headers, body: GoodBody::Stream(begun) })
+                Progress::Answered(Box::new(Good { status, headers, body: GoodBody::Stream(begun) }))
             }
             Err(stream::NoStream::Late(late)) => late.into(),
             Err(stream::NoStream::Failed(fault, said)) => {
@@ -287,7 +287,7 @@ async fn exchange(line: &Line, call: Call, delivery: Delivery, limits: Limits, s
     match line.dialect.fault_in(status, &headers, &body, clock.wall(now)) {
         None => {
             let usage = line.dialect.usage_in(&body);
-            Progress::Answered(Good { status, headers, body: GoodBody::Whole(body, usage) })
+            Progress::Answered(Box::new(Good { status, headers, body: GoodBody::Whole(body, usage) }))
         }
         Some(fault) => {
             let fault = scrub_fault(&line.secret, fault);
@@ -375,9 +375,10 @@ pub(crate) fn transport_fault(line: &Line, error: &TransportError) -> Fault {
 }
 
 /// A fault in whose words the provider may have echoed the key.
-pub(crate) fn scrub_fault(secret: &Secret, fault: Fault) -> Fault {
-    let scrub = |text: &str| secret.scrub(text).into_boxed_str();
-    Fault { message: scrub(&fault.message), code: fault.code.as_deref().map(scrub), ..fault }
+pub(crate) fn scrub_fault(secret: &Secret, mut fault: Fault) -> Fault {
+    fault.message = secret.scrub(&fault.message).into();
+    fault.code = fault.code.map(|code| secret.scrub(&code).into());
+    fault
 }
 
 /// A body in which the provider may have echoed the key.

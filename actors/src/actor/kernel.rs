@@ -170,7 +170,7 @@ impl<L: Life> actix::Actor for Shell<L> {
             set_to: Moment::NEVER,
             sleep: Box::pin(tokio::time::sleep_until(clock.instant(Moment::NEVER))),
         });
-        self.with(context, |life, me| life.started(me));
+        self.with(context, Life::started);
     }
 
     fn stopped(&mut self, _context: &mut Self::Context) {
@@ -237,7 +237,7 @@ impl<L: Life> actix::fut::ActorFuture<Shell<L>> for AlarmClock {
             // A far alarm is clamped to what tokio can hold; going off early, it is set again.
             if shell.alarm_at <= this.clock.now() {
                 shell.alarm_at = Moment::NEVER;
-                shell.with(context, |life, me| life.alarmed(me));
+                shell.with(context, Life::alarmed);
             }
         }
     }

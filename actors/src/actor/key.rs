@@ -42,6 +42,8 @@ pub(crate) struct Key {
     counts: KeyCounts,
     /// Tokens that the next job will probably need: as many as the last one that came.
     expected_tokens: u64,
+    /// What its limits permit in the long run, its group's included.
+    permitted_per_second: Option<f64>,
     /// Whether the provider's headers are the only word on its limits.
     limits_unknown: bool,
     logging: Logging,
@@ -104,6 +106,7 @@ impl Key {
             concurrency: relic.concurrency,
             counts: relic.counts,
             expected_tokens: 0,
+            permitted_per_second: Quota::new(&spec.limits.windows).permitted_per_second(),
             limits_unknown: !requests_known,
             logging: if spec.rotation.log_failures { Logging::On } else { Logging::Off },
             rng,
@@ -167,7 +170,7 @@ impl Key {
                 status: status.clone(),
                 in_flight: self.credits.in_flight(),
                 concurrency: self.credits.limit(),
-                permitted_per_second: self.quota.permitted_per_second(),
+                permitted_per_second: self.permitted_per_second,
                 counts: self.counts,
             },
         );
@@ -382,16 +385,15 @@ impl On<Dispatch> for Key {
         let job: &Job = &dispatch.job;
         self.expected_tokens = job.tokens;
         let fit = self.health.may_serve(me.now(), job.model()).is_ok();
-        match fit.then(|| self.quota.take(me.now(), job.tokens)) {
-            Some(Ok(taken)) => self.start(dispatch, taken, me),
-            Some(Err(_)) | None => {
-                self.credits.bounce();
-                self.flow(me);
-                self.tell(Bounced { key: self.index, dispatch });
-                return;
-            }
+        if let Some(Ok(taken)) = fit.then(|| self.quota.take(me.now(), job.tokens)) {
+            self.start(dispatch, taken, me);
+            self.flow(me);
+        } else {
+            self.credits.bounce();
+            // The provider must know why before it gets the job back.
+            self.flow(me);
+            self.tell(Bounced { key: self.index, dispatch });
         }
-        self.flow(me);
     }
 }
 

@@ -75,11 +75,10 @@ pub(crate) async fn begin(
                     return Err(NoStream::Failed(scrub_fault(&line.secret, fault), raw));
                 }
                 EventMeaning::Done => Seen::Done,
-                EventMeaning::Content => Seen::Open,
                 EventMeaning::Prelude if held_events < HELD_EVENTS_MAX && held.len() < HELD_BYTES_MAX => {
                     continue;
                 }
-                EventMeaning::Prelude => Seen::Open,
+                EventMeaning::Content | EventMeaning::Prelude => Seen::Open,
             };
             return Ok(Begun { held, body, splitter, reader, limits, end });
         }

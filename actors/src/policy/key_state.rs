@@ -329,7 +329,7 @@ const fn severity(state: KeyState) -> u8 {
 /// Providers that name no zone reset their daily quotas at midnight UTC.
 fn until_midnight(today: SystemTime) -> Duration {
     let since_epoch = today.duration_since(UNIX_EPOCH).unwrap_or_default();
-    DAY - Duration::from_secs(since_epoch.as_secs() % DAY.as_secs())
+    Duration::from_secs(DAY.as_secs() - since_epoch.as_secs() % DAY.as_secs())
 }
 
 #[cfg(test)]

@@ -269,8 +269,7 @@ mod tests {
     fn a_fault_is_retried_here_once_then_elsewhere() {
         let mut job = progress(&[("a", "m"), ("b", "m")]);
         let terms = Terms { attempts_max: 4, ..Terms::default() };
-        let mut fault =
-            |job: &mut Progress| job.fate(&fault_of(Reason::ServerError), Charge::Counted, &terms);
+        let fault = |job: &mut Progress| job.fate(&fault_of(Reason::ServerError), Charge::Counted, &terms);
         assert_eq!(fault(&mut job), Fate::Retry(RetryKind::Transient));
         assert_eq!(fault(&mut job), Fate::SwitchIfFree);
         assert!(job.advance());

@@ -41,7 +41,7 @@ pub(super) struct Child {
 
 enum Existence {
     Up(Ref<Key>),
-    Down { relic: KeyRelic, restart_at: Moment },
+    Down { relic: Box<KeyRelic>, restart_at: Moment },
 }
 
 /// A quota group's limits, kept by the provider for all its keys.
@@ -60,7 +60,7 @@ pub(crate) struct KeyInheritance {
 enum Inherited {
     New,
     Living(Ref<Key>, Arc<Line>, u32),
-    Crashed(KeyRelic),
+    Crashed(Box<KeyRelic>),
 }
 
 impl KeyInheritance {
@@ -133,7 +133,7 @@ impl Provider {
                 Inherited::New => {
                     Existence::Up(self.start_key(index, &spec, &line, KeyRelic::fresh(&spec), me))
                 }
-                Inherited::Crashed(relic) => Existence::Up(self.start_key(index, &spec, &line, relic, me)),
+                Inherited::Crashed(relic) => Existence::Up(self.start_key(index, &spec, &line, *relic, me)),
             };
             let group = spec.quota_group.as_ref();
             let group = group.and_then(|name| self.groups.iter().position(|group| group.name == *name));
@@ -195,7 +195,7 @@ impl Provider {
         for index in 0..self.children.len() {
             let child = &self.children[index];
             let relic = match &child.life {
-                Existence::Down { relic, restart_at } if *restart_at <= now => relic.clone(),
+                Existence::Down { relic, restart_at } if *restart_at <= now => KeyRelic::clone(relic),
                 Existence::Down { .. } | Existence::Up(_) => continue,
             };
             let (spec, line) = (Arc::clone(&child.spec), Arc::clone(&child.line));
@@ -325,6 +325,7 @@ impl On<KeyDown> for Provider {
         let child = &mut self.children[key.0];
         child.credits = 0;
         child.in_flight = down.relic.in_flight;
+        let relic = Box::new(down.relic);
         self.picker.set_ready(key, false);
         if let Some(probe) = self.probe.take_if(|probe| probe.key == key) {
             self.breaker.abandoned(probe.epoch);
@@ -333,9 +334,9 @@ impl On<KeyDown> for Provider {
             tracing::error!(key = %child.line.key, "the key's actor crashed");
         }
         match child.restarts.crashed(now) {
-            Remedy::RestartAt(restart_at) => child.life = Existence::Down { relic: down.relic, restart_at },
+            Remedy::RestartAt(restart_at) => child.life = Existence::Down { relic, restart_at },
             Remedy::Escalate => {
-                child.life = Existence::Down { relic: down.relic, restart_at: Moment::NEVER };
+                child.life = Existence::Down { relic, restart_at: Moment::NEVER };
                 self.escalating = Escalation::Yes;
                 me.stop();
                 return;
