@@ -301,7 +301,7 @@ impl Key {
         let today = self.line.hub.clock.wall(now);
         let rest = self.health.failed(now, started, model, fault, today, &mut self.rng)?;
         self.concurrency.suspended(now);
-        self.tell_lane(&rest);
+        self.tell_lane(&rest, now);
         rest.reach.is_shared().then_some(rest)
     }
 
@@ -321,7 +321,7 @@ impl Key {
             message: "the provider's headers say that nothing is left".into(),
         };
         self.health.impose(rest.clone());
-        self.tell_lane(&rest);
+        self.tell_lane(&rest, now);
     }
 
     /// Tells the provider of every lane that rests, with an end derived from the known one.
@@ -332,10 +332,13 @@ impl Key {
         }
     }
 
-    fn tell_lane(&mut self, rest: &Rest) {
+    /// Tells the provider until when a rest's lane rests; a longer rest that was there already stays.
+    fn tell_lane(&mut self, rest: &Rest, now: Moment) {
         match &rest.reach {
             Reach::Lane(model) | Reach::GroupLane(model) => {
-                self.tell(LaneRested { key: self.index, model: model.clone(), until: rest.until });
+                let lanes = self.health.resting_lanes(now).filter(|(lane, _)| *lane == model);
+                let until = lanes.map(|(_, until)| until).max().unwrap_or(rest.until);
+                self.tell(LaneRested { key: self.index, model: model.clone(), until });
             }
             Reach::Key | Reach::Group => {}
         }
@@ -416,7 +419,7 @@ impl On<Impose> for Key {
     fn on(&mut self, Impose(rest): Impose, me: &mut Me<'_, Self>) {
         self.health.impose(rest.clone());
         self.concurrency.suspended(me.now());
-        self.tell_lane(&rest);
+        self.tell_lane(&rest, me.now());
         self.flow(me);
     }
 }

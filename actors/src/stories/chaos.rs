@@ -104,13 +104,15 @@ async fn play(world: &World, acts: Vec<Act>) -> usize {
         // Nothing in a story rests longer than money that is gone, a day at most, or until a command.
         let ended = tokio::time::timeout(DAY * 3, job).await.expect("every job has an ending");
         let ended = ended.expect("the caller's task lives").ended;
-        assert!(ended <= deadline || ended.since(deadline) <= millis(2), "no later than its deadline");
+        // A job may have to wait for its provider's restart before somebody can end it.
+        let grace = if provider_crashes == 0 { millis(2) } else { secs(1) };
+        assert!(ended.since(deadline) <= grace, "no later than its deadline");
     }
     count
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     /// Every job has one ending, no later than its deadline; no credit is lost; who rests is not used.
     #[test]

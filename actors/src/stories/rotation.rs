@@ -312,3 +312,29 @@ fn throttles_without_a_hint_back_off() {
         assert!(waited >= millis(3_500) && waited <= millis(7_200), "about 1 + 2 + 4 s: {waited:?}");
     });
 }
+
+#[test]
+fn a_job_that_waits_for_its_retry_hears_when_the_last_key_dies() {
+    let scenario = Scenario::keys(["a"]).each_key(|key| {
+        key.limits = Limits { concurrency: Some(3), ..Limits::default() };
+    });
+    scenario.run(|world| async move {
+        world.send().await.served_by("a");
+        world.upstream.then("a", unauthorized()).then("a", failing());
+        for seen in world.sent_many(2).await {
+            assert!(matches!(seen.error(), SendError::Unavailable { retry_after: None, .. }), "{seen:?}");
+        }
+    });
+}
+
+#[test]
+fn a_shorter_hint_doesnt_call_a_resting_lane_back() {
+    let narrow = Limits { concurrency: Some(3), ..Limits::default() };
+    let scenario = Scenario::keys(["a"]).each_key(|key| key.limits = narrow.clone());
+    scenario.upstream("a", [throttled(secs(60)), throttled(secs(2)).after(CALL)]).run(|world| async move {
+        for seen in world.sent_many(2).await {
+            assert!(seen.ended.since_start() >= MINUTE, "{:?}", seen.ended);
+        }
+        assert_eq!(world.calls().len(), 4);
+    });
+}

@@ -55,10 +55,16 @@ impl Provider {
         }
     }
 
-    /// Puts a job before all others.
+    /// Puts a job before all others. Whether it is to wait here is decided at the end of the turn.
     pub(super) fn queue_first(&mut self, job: Job) {
         let ticket = job.ticket();
+        self.unsettle(&ticket.model);
         self.queue.push_first(job, ticket);
+    }
+
+    /// A job joined that lane without having been asked whether it can wait.
+    pub(super) fn unsettle(&mut self, model: &Model) {
+        self.settled.retain(|(lane, _)| lane != model);
     }
 
     /// Sends jobs as long as there are jobs, credits, and a healthy provider.

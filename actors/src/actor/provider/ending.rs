@@ -193,6 +193,7 @@ impl Provider {
     fn try_later(&mut self, job: Job, now: Moment) {
         let delay = Backoff::TRANSIENT_RETRY.delay(job.progress.faults().saturating_sub(1), &mut self.rng);
         let ticket = job.ticket();
+        self.unsettle(&ticket.model);
         self.queue.push_delayed(job, ticket, now + delay);
     }
 
