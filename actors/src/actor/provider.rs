@@ -39,6 +39,10 @@ pub(crate) struct Provider {
     hub: Arc<Hub>,
     spec: Arc<ProviderSpec>,
     children: Vec<Child>,
+    /// Calls under way on all of them.
+    in_flight: usize,
+    /// Those of them that are down and will be started again.
+    down: usize,
     groups: Vec<Group>,
     picker: Picker,
     queue: Queue<Job>,
@@ -106,6 +110,8 @@ impl Provider {
             queue: Queue::new(spec.queue_jobs_max),
             groups: Group::all_of(&spec),
             children: Vec::new(),
+            in_flight: 0,
+            down: 0,
             breaker: Breaker::default(),
             probe: None,
             budget: RetryBudget::default(),
@@ -145,8 +151,10 @@ impl Provider {
         }
     }
 
-    fn in_flight(&self) -> usize {
-        self.children.iter().map(|child| child.in_flight as usize).sum()
+    /// Counts the calls of a key, and with them those of the provider.
+    fn set_in_flight(&mut self, key: KeyIndex, calls: u32) {
+        let known = std::mem::replace(&mut self.children[key.0].in_flight, calls);
+        self.in_flight = self.in_flight - known as usize + calls as usize;
     }
 
     /// After every message: sends what can be sent, settles what can't, says what changed.
@@ -179,7 +187,7 @@ impl Provider {
     fn publish(&self, now: Moment) {
         let view = ProviderView {
             queued: self.queue.len(),
-            in_flight: self.in_flight(),
+            in_flight: self.in_flight,
             resting_until: self.ill_until(now),
             fell_over: self.fell_over,
         };

@@ -140,6 +140,7 @@ impl Provider {
             let token_windows =
                 spec.limits.windows.iter().filter(|window| window.dimension == Dimension::Tokens);
             self.picker.add(spec.weight);
+            self.in_flight += in_flight as usize;
             self.children.push(Child {
                 tokens_max: token_windows
                     .map(|window| window.burst.unwrap_or(window.count))
@@ -192,6 +193,9 @@ impl Provider {
 
     /// Starts the crashed keys whose delay is over, each from what it left.
     pub(super) fn restart_due(&mut self, now: Moment, me: &Me<'_, Self>) {
+        if self.down == 0 {
+            return;
+        }
         for index in 0..self.children.len() {
             let child = &self.children[index];
             let relic = match &child.life {
@@ -201,6 +205,7 @@ impl Provider {
             let (spec, line) = (Arc::clone(&child.spec), Arc::clone(&child.line));
             let address = self.start_key(KeyIndex(index), &spec, &line, relic, me);
             self.children[index].life = Existence::Up(address);
+            self.down -= 1;
             self.report(now, EventKind::KeyRestarted { key: line.key.clone() });
         }
     }
@@ -213,6 +218,9 @@ impl Provider {
     }
 
     pub(super) fn next_restart(&self) -> Moment {
+        if self.down == 0 {
+            return Moment::NEVER;
+        }
         let due = self.children.iter().filter_map(|child| match &child.life {
             Existence::Down { restart_at, .. } => Some(*restart_at),
             Existence::Up(_) => None,
@@ -288,7 +296,7 @@ impl On<ShareRest> for Provider {
 
 impl On<Adopted> for Provider {
     fn on(&mut self, adopted: Adopted, me: &mut Me<'_, Self>) {
-        self.children[adopted.key.0].in_flight = adopted.in_flight;
+        self.set_in_flight(adopted.key, adopted.in_flight);
         self.turn(me);
     }
 }
@@ -324,15 +332,17 @@ impl On<KeyDown> for Provider {
         let now = me.now();
         let child = &mut self.children[key.0];
         child.credits = 0;
-        child.in_flight = down.relic.in_flight;
         let relic = Box::new(down.relic);
+        self.set_in_flight(key, relic.in_flight);
         self.picker.set_ready(key, false);
         if let Some(probe) = self.probe.take_if(|probe| probe.key == key) {
             self.breaker.abandoned(probe.epoch);
         }
+        let child = &mut self.children[key.0];
         if down.panicked {
             tracing::error!(key = %child.line.key, "the key's actor crashed");
         }
+        self.down += 1;
         match child.restarts.crashed(now) {
             Remedy::RestartAt(restart_at) => child.life = Existence::Down { relic, restart_at },
             Remedy::Escalate => {

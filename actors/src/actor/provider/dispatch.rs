@@ -129,7 +129,9 @@ impl Provider {
         };
         let child = &mut self.children[key.0];
         child.credits = child.credits.saturating_sub(1);
-        child.in_flight += 1;
+        let in_flight = child.in_flight + 1;
+        self.set_in_flight(key, in_flight);
+        let child = &self.children[key.0];
         self.picker.set_ready(key, child.credits > 0);
         self.picker.started(key);
         let quota = child.group.map(|group| &mut self.groups[group].quota);
@@ -142,16 +144,16 @@ impl Provider {
 
     /// The moment when some key can probably serve `model`: now, if one works and is merely busy.
     pub(super) fn earliest_resume(&self, model: &Model, now: Moment) -> Moment {
-        let resume = |(index, child): (usize, &super::Child)| {
-            if !child.offers(model) {
-                return Moment::NEVER;
-            }
+        let mut earliest = Moment::NEVER;
+        for (index, child) in self.children.iter().enumerate().filter(|(_, child)| child.offers(model)) {
             let lane = self.lane_rests.iter().filter(|rest| rest.key.0 == index && rest.model == *model);
             let lane = lane.map(|rest| rest.until).max().unwrap_or(now);
-            lane.max(child.rests_until.unwrap_or(now)).max(now)
-        };
-        let keys = self.children.iter().enumerate().map(resume).min().unwrap_or(Moment::NEVER);
-        keys.max(self.ill_until(now).unwrap_or(now))
+            earliest = earliest.min(lane.max(child.rests_until.unwrap_or(now)));
+            if earliest <= now {
+                break;
+            }
+        }
+        earliest.max(self.ill_until(now).unwrap_or(now))
     }
 
     fn never_fits(&self, job: &Job) -> bool {

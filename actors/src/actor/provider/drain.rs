@@ -33,7 +33,7 @@ impl Provider {
         if draining.phase == Phase::Grace && draining.until <= now {
             draining.phase = Phase::Over;
             draining.until = Moment::NEVER;
-            draining.cut_off = self.children.iter().map(|child| child.in_flight as usize).sum();
+            draining.cut_off = self.in_flight;
             // Calls under way hear of it and end; their outcomes bring us back here.
             self.hub.cut_off.send_replace(true);
         }
@@ -43,7 +43,7 @@ impl Provider {
                 job.end(Err(SendError::Draining));
             }
         }
-        if !self.queue.is_empty() || self.in_flight() > 0 {
+        if !self.queue.is_empty() || self.in_flight > 0 {
             return;
         }
         if let Some(Draining { jobs, cut_off, done, .. }) = self.draining.take() {
@@ -58,7 +58,7 @@ impl Provider {
 impl On<Drain> for Provider {
     fn on(&mut self, Drain { grace }: Drain, me: &mut Me<'_, Self>) -> oneshot::Receiver<DrainReport> {
         let (done, report) = oneshot::channel();
-        let jobs = self.queue.len() + self.in_flight();
+        let jobs = self.queue.len() + self.in_flight;
         self.draining =
             Some(Draining { until: me.now() + grace, phase: Phase::Grace, jobs, cut_off: 0, done });
         self.turn(me);

@@ -26,9 +26,9 @@ const INCIDENT_REST: Duration = Duration::from_secs(15);
 
 impl Provider {
     fn settle_ended(&mut self, ended: Ended, now: Moment) {
-        let child = &mut self.children[ended.key.0];
-        child.in_flight = child.in_flight.saturating_sub(1);
-        let group = child.group;
+        let in_flight = self.children[ended.key.0].in_flight.saturating_sub(1);
+        self.set_in_flight(ended.key, in_flight);
+        let group = self.children[ended.key.0].group;
         if let Some(rested) = &ended.rested {
             self.key_rested(rested);
         }
@@ -243,8 +243,9 @@ impl On<Ended> for Provider {
 impl On<Bounced> for Provider {
     fn on(&mut self, Bounced { key, dispatch }: Bounced, me: &mut Me<'_, Self>) {
         let Dispatch { job, epoch, group_taken, .. } = dispatch;
-        let child = &mut self.children[key.0];
-        child.in_flight = child.in_flight.saturating_sub(1);
+        let in_flight = self.children[key.0].in_flight.saturating_sub(1);
+        self.set_in_flight(key, in_flight);
+        let child = &self.children[key.0];
         if let (Some(group), Some(taken)) = (child.group, group_taken) {
             self.groups[group].quota.give_back(taken);
         }
