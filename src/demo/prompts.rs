@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// How many prompts there are: about ten seconds of work for the keys of the stage.
-pub const PROMPTS: usize = 450;
+pub const PROMPTS: usize = 420;
 
 const TASKS: [&str; 10] = [
     "Explain {} to a ten-year-old in two sentences.",
