@@ -249,7 +249,10 @@ impl Beginning {
 impl Ready {
     fn wait(self, runtime: Handle) -> Result<Wheel, StartError> {
         let Self { hub, routes, estimators, watchers } = self;
-        let hub = hub.blocking_recv().map_err(|_| StartError::ended())?;
+        // Whoever starts a wheel may be on a runtime of its own, where tokio's channels refuse to block.
+        let (tell, told) = mpsc::channel();
+        runtime.spawn(async move { hub.await.map(|hub| tell.send(hub)) });
+        let hub = told.recv().map_err(|_| StartError::ended())?;
         Ok(wheel(hub, routes, estimators, watchers, runtime))
     }
 }

@@ -354,8 +354,11 @@ fn give_back(
     fault: Fault,
     answer: Option<Box<RawAnswer>>,
 ) {
-    let attempt = attempt(line, &job, started, Some(fault.clone()));
-    job.attempts.push(attempt);
+    // What was stopped before it left is no call: the provider knows nothing of it.
+    if fault.reason != Reason::Stopped {
+        let attempt = attempt(line, &job, started, Some(fault.clone()));
+        job.attempts.push(attempt);
+    }
     slip.settle(End::Failed { fault, back: Some(Back { job, answer }) });
 }
 

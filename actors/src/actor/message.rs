@@ -4,6 +4,7 @@
 //! sends it to whom, what comes back, and what becomes of it when the receiver
 //! is gone.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::{HeaderMap, StatusCode};
@@ -23,9 +24,10 @@ use crate::policy::route::Charge;
 use crate::stats::StatsReport;
 use crate::wheel::{DrainReport, KeyCommand};
 
-use super::call::OutcomeLetter;
+use super::call::{Line, OutcomeLetter};
 use super::job::Job;
 use super::kernel::{Down, Message};
+use super::key::KeyRelic;
 
 macro_rules! messages {
     ($($name:ident => $reply:ty),* $(,)?) => {
@@ -176,10 +178,36 @@ pub(crate) struct Bounced {
 /// Dropped outcome → provider → the key's successor.
 pub(crate) struct Stray(pub(crate) OutcomeLetter);
 
-/// Kernel → provider: a key's actor ended.
+/// Kernel → provider: a key's actor ended. Dropped unopened, in the mailbox of a provider that crashes
+/// too, it goes to the provider's successor.
 pub(crate) struct KeyDown {
     pub(crate) key: KeyIndex,
-    pub(crate) down: Down<super::key::KeyRelic>,
+    down: Option<Down<KeyRelic>>,
+    line: Arc<Line>,
+}
+
+impl KeyDown {
+    pub(crate) fn new(key: KeyIndex, down: Down<KeyRelic>, line: Arc<Line>) -> Self {
+        Self { key, down: Some(down), line }
+    }
+
+    /// Takes out what the key left; from here on its holder answers for it.
+    pub(crate) fn open(mut self) -> Option<Down<KeyRelic>> {
+        self.down.take()
+    }
+}
+
+impl Drop for KeyDown {
+    fn drop(&mut self) {
+        let Some(down) = self.down.take() else { return };
+        let message = Self::new(self.key, down, Arc::clone(&self.line));
+        let forward = Forward { provider: self.line.key.provider.clone(), message };
+        // By way of Root: the provider itself may be the one that is crashing.
+        if let Err(Forward { message, .. }) = self.line.hub.root.tell(forward) {
+            // Without Root the wheel is stopping, and nobody is started again.
+            drop(message.open());
+        }
+    }
 }
 
 // ── to a key ─────────────────────────────────────────────────────────────────

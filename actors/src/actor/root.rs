@@ -143,7 +143,7 @@ impl Root {
                 Parcel::Job(job) => lose(hub, job),
                 // Nobody counts for it any more.
                 Parcel::Stray(letter) => drop(letter.open()),
-                Parcel::Down(_) => {}
+                Parcel::Down(down) => drop(down.open()),
             },
         }
     }

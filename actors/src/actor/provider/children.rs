@@ -186,8 +186,11 @@ impl Provider {
         me: &Me<'_, Self>,
     ) -> Ref<Key> {
         let key = Key::new(index, spec, Arc::clone(line), me.address(), relic);
-        let (hub, provider) = (Arc::clone(&self.hub), self.id().clone());
-        let monitor = Box::new(move |down| hub.tell_provider(&provider, KeyDown { key: index, down }));
+        let line = Arc::clone(line);
+        let monitor = Box::new(move |down| {
+            let (hub, provider) = (Arc::clone(&line.hub), line.key.provider.clone());
+            hub.tell_provider(&provider, KeyDown::new(index, down, line));
+        });
         kernel::spawn_child(key, self.hub.clock, monitor)
     }
 
@@ -328,8 +331,9 @@ impl On<CrashKey> for Provider {
 }
 
 impl On<KeyDown> for Provider {
-    fn on(&mut self, KeyDown { key, down }: KeyDown, me: &mut Me<'_, Self>) {
-        let now = me.now();
+    fn on(&mut self, message: KeyDown, me: &mut Me<'_, Self>) {
+        let (now, key) = (me.now(), message.key);
+        let Some(down) = message.open() else { return };
         let child = &mut self.children[key.0];
         child.credits = 0;
         let relic = Box::new(down.relic);
