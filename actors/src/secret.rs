@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
 
 /// Shorter keys are shown not at all: four of their characters would say too much.
@@ -35,6 +36,26 @@ impl Secret {
         let prefix = KNOWN_PREFIXES.iter().find(|prefix| value.starts_with(**prefix)).unwrap_or(&"");
         let tail: String = value.chars().rev().take(4).collect::<Vec<_>>().into_iter().rev().collect();
         format!("{prefix}…{tail}")
+    }
+
+    /// `bytes` with every occurrence of the key replaced by its mask; `None` if there is none.
+    pub fn scrub_bytes(&self, bytes: &[u8]) -> Option<Bytes> {
+        let key = self.expose().as_bytes();
+        if key.is_empty() || key.len() > bytes.len() {
+            return None;
+        }
+        let mask = self.masked();
+        let mut clean = Vec::new();
+        let mut rest = bytes;
+        while let Some(at) = rest.windows(key.len()).position(|window| window == key) {
+            clean.extend_from_slice(&rest[..at]);
+            clean.extend_from_slice(mask.as_bytes());
+            rest = &rest[at + key.len()..];
+        }
+        (rest.len() < bytes.len()).then(|| {
+            clean.extend_from_slice(rest);
+            clean.into()
+        })
     }
 
     /// `text` with every occurrence of the key replaced by its mask.
@@ -78,5 +99,8 @@ mod tests {
         let secret = Secret::new("AIzaSyA-0123456789abcdef");
         let said = secret.scrub("Consumer 'api_key:AIzaSyA-0123456789abcdef' has been suspended");
         assert_eq!(said, "Consumer 'api_key:AIza…cdef' has been suspended");
+        let raw = secret.scrub_bytes(b"\xff AIzaSyA-0123456789abcdef \xff AIzaSyA-0123456789abcdef");
+        assert_eq!(raw.as_deref(), Some(b"\xff AIza\xe2\x80\xa6cdef \xff AIza\xe2\x80\xa6cdef".as_slice()));
+        assert_eq!(secret.scrub_bytes(b"nothing here, however long it may be"), None);
     }
 }

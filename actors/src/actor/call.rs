@@ -23,6 +23,7 @@ use crate::id::KeyId;
 use crate::outcome::{Attempt, Fault, Gauges, Reason, Served, Usage};
 use crate::policy::budget::RetryKind;
 use crate::policy::pick::KeyIndex;
+use crate::policy::route::Charge;
 use crate::request::Delivery;
 use crate::secret::Secret;
 use crate::spec::Timeouts;
@@ -33,7 +34,7 @@ use super::hub::Hub;
 use super::job::Job;
 use super::kernel::Ref;
 use super::key::Key;
-use super::message::{Back, End, Forward, Outcome, RawAnswer, Stray};
+use super::message::{Back, Committed, End, Forward, Outcome, RawAnswer, Stray};
 use super::stream;
 
 /// Longer answers than this are no model's: images and audio come as links or in parts.
@@ -278,7 +279,7 @@ async fn exchange(line: &Line, call: Call, delivery: Delivery, limits: Limits, s
             }
         };
     }
-    let body = match collect(line, body, limits).await {
+    let body = match collect(line, body, limits, by).await {
         Ok(body) => body,
         Err(progress) => return progress,
     };
@@ -290,19 +291,37 @@ async fn exchange(line: &Line, call: Call, delivery: Delivery, limits: Limits, s
             Progress::Answered(Box::new(Good { status, headers, body: GoodBody::Whole(body, usage) }))
         }
         Some(fault) => {
+            // Messages are cut to a length; a key must be gone before, or half of it might stay.
+            let (fault, body) = match line.secret.scrub_bytes(&body) {
+                Some(clean) => {
+                    let again = line.dialect.fault_in(status, &headers, &clean, clock.wall(now));
+                    (again.unwrap_or(fault), clean)
+                }
+                None => (fault, body),
+            };
+            let headers = scrubbed(line, headers);
             let fault = scrub_fault(&line.secret, fault);
-            let body = scrubbed(line, body);
             Progress::Failed(fault, Some(Box::new(RawAnswer { status, headers, body })))
         }
     }
 }
 
-async fn collect(line: &Line, mut body: BodyStream, limits: Limits) -> Result<Bytes, Progress> {
+/// Reads a body to its end. Its first piece may take as long as the answer: some servers send their headers
+/// before the model has begun to think.
+async fn collect(
+    line: &Line,
+    mut body: BodyStream,
+    limits: Limits,
+    first_by: Moment,
+) -> Result<Bytes, Progress> {
     let clock = line.hub.clock;
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     loop {
-        let by = (clock.now() + limits.idle).min(limits.last());
+        let by = match first.is_empty() && rest.is_empty() {
+            true => first_by,
+            false => (clock.now() + limits.idle).min(limits.last()),
+        };
         let chunk = match timeout_at(clock.instant(by), body.next()).await {
             Ok(Some(Ok(chunk))) => chunk,
             Ok(Some(Err(error))) => return Err(Progress::Failed(transport_fault(line, &error), None)),
@@ -339,6 +358,11 @@ fn deliver(line: &Arc<Line>, mut job: Job, mut slip: Slip, started: Moment, good
             slip.settle(End::Served { paid });
         }
         GoodBody::Stream(begun) => {
+            slip.note(|outcome| {
+                if outcome.made.charge == Charge::Free {
+                    line.hub.tell_provider(&line.key.provider, Committed(outcome.made.epoch));
+                }
+            });
             let body: BodyStream = Box::pin(stream::Handed::new(begun, Arc::clone(line), slip, paid));
             // If the caller is gone the stream is dropped here, and with it the call.
             job.end(Ok(Answer { status, headers, body: AnswerBody::Stream(body), served, usage: None }));
@@ -384,15 +408,14 @@ pub(crate) fn scrub_fault(secret: &Secret, mut fault: Fault) -> Fault {
     fault
 }
 
-/// A body in which the provider may have echoed the key.
-fn scrubbed(line: &Line, body: Bytes) -> Bytes {
-    match std::str::from_utf8(&body) {
-        Ok(text) => match line.secret.scrub(text) {
-            clean if clean == text => body,
-            clean => clean.into(),
-        },
-        Err(_) => body,
-    }
+/// Headers without those in which the provider echoes the key.
+fn scrubbed(line: &Line, headers: HeaderMap) -> HeaderMap {
+    let clean = |value: &HeaderValue| line.secret.scrub_bytes(value.as_bytes()).is_none();
+    headers
+        .iter()
+        .filter(|(_, value)| clean(value))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

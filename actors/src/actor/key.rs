@@ -24,7 +24,7 @@ use super::message::{
     Adopt, Adopted, Bounced, Crash, Dispatch, End, Ended, Forward, Impose, LaneRested, Logging, Made, Obey,
     Outcome, Ready, Recalled, Reinstate, Report, Rested, Retire, Settlement, ShareRest, Verdict,
 };
-use super::provider::Provider;
+use super::provider::{PACING_MAX, Provider};
 use super::root::Root;
 
 /// Successes are reported to Stats in batches of this many: one message each would cost more than a call's rest.
@@ -128,11 +128,20 @@ impl Key {
     /// credits back that it can't honour.
     fn standing(&mut self, now: Moment) -> Option<Rested> {
         self.credits.set_limit(self.concurrency.limit());
-        let until = self.health.rests_until(now);
+        let until = self.health.rests_until(now).or_else(|| self.spent_until(now));
         let recall = self.credits.in_ring() > self.startable(now) && self.credits.recall();
         let changed = recall || until != self.told_rest;
         self.told_rest = until;
         changed.then_some(Rested { key: self.index, until, recall })
+    }
+
+    /// Until when nothing of its quota is left, if that is longer than it paces itself anyway.
+    fn spent_until(&self, now: Moment) -> Option<Moment> {
+        if self.quota.available_calls(now, self.expected_tokens) > 0 {
+            return None;
+        }
+        Some(self.quota.next_call_at(now, self.expected_tokens))
+            .filter(|until| until.since(now) >= PACING_MAX)
     }
 
     /// Calls that could start now.
@@ -153,7 +162,7 @@ impl Key {
             self.tell(Ready { key: self.index, credits });
         }
         self.announce(now);
-        let next_call = if self.told_rest.is_none() && self.credits.held() > 0 {
+        let next_call = if self.health.rests_until(now).is_none() && self.credits.held() > 0 {
             self.quota.next_call_at(now, self.expected_tokens)
         } else {
             Moment::NEVER
@@ -238,6 +247,7 @@ impl Key {
         let now = me.now();
         let in_flight = self.credits.in_flight();
         self.credits.end();
+        self.concurrency.ended(outcome.made.started);
         let tokens = outcome.usage.map(|usage| usage.total_tokens());
         if let Some(tokens) = tokens {
             self.quota.settle(outcome.key_taken, tokens);
@@ -300,7 +310,7 @@ impl Key {
         }
         let today = self.line.hub.clock.wall(now);
         let rest = self.health.failed(now, started, model, fault, today, &mut self.rng)?;
-        self.concurrency.suspended(now);
+        self.concurrency.suspended(now, self.credits.in_flight());
         self.tell_lane(&rest, now);
         rest.reach.is_shared().then_some(rest)
     }
@@ -418,7 +428,7 @@ impl On<Recalled> for Key {
 impl On<Impose> for Key {
     fn on(&mut self, Impose(rest): Impose, me: &mut Me<'_, Self>) {
         self.health.impose(rest.clone());
-        self.concurrency.suspended(me.now());
+        self.concurrency.suspended(me.now(), self.credits.in_flight());
         self.tell_lane(&rest, me.now());
         self.flow(me);
     }

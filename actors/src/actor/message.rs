@@ -37,7 +37,7 @@ macro_rules! messages {
 
 messages! {
     Submit => (), Visit => (), Declined => (), Spare => (),
-    Adopted => (), Ready => (), Rested => (), LaneRested => (), ShareRest => (), Ended => (), Bounced => (), Stray => (), KeyDown => (),
+    Adopted => (), Committed => (), Ready => (), Rested => (), LaneRested => (), ShareRest => (), Ended => (), Bounced => (), Stray => (), KeyDown => (),
     Command => Option<oneshot::Receiver<()>>, Drain => oneshot::Receiver<DrainReport>,
     Dispatch => (), OutcomeLetter => (), Recalled => (), Impose => (), Reinstate => (), Obey => (), Adopt => (), Retire => (),
     Report => (), GetStats => StatsReport,
@@ -139,6 +139,9 @@ pub(crate) struct Made {
     pub(crate) charge: Charge,
     pub(crate) started: Moment,
 }
+
+/// HTTP task → provider: the stream that probes an ill provider has brought content; its end may be far.
+pub(crate) struct Committed(pub(crate) Epoch);
 
 /// What a call used of its quota group's limits.
 pub(crate) struct Settlement {

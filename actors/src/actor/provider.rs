@@ -31,6 +31,7 @@ use super::message::{Command, Crash, LaneRested, Logging, Report, Rested, Submit
 
 pub(crate) use children::KeyInheritance;
 use children::{Child, Group};
+pub(crate) use dispatch::PACING_MAX;
 use drain::Draining;
 use visit::Neighbours;
 
@@ -62,6 +63,8 @@ pub(crate) struct Provider {
     neighbours: Neighbours,
     draining: Option<Draining>,
     fell_over: u64,
+    /// When a full queue was last searched for jobs whose callers have left.
+    swept_at: Moment,
     rng: fastrand::Rng,
     inherited: Option<ProviderRelic>,
     escalating: Escalation,
@@ -72,11 +75,7 @@ pub(crate) struct Provider {
 struct Probe {
     key: KeyIndex,
     epoch: Epoch,
-    started: Moment,
 }
-
-/// A probe is expected to have ended by then: what jobs are told that wait for it.
-const PROBE_TIME: Duration = Duration::from_secs(1);
 
 /// Whether the provider ends itself because a key crashes too often.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,6 +89,7 @@ pub(crate) struct ProviderRelic {
     pub(crate) spec: Arc<ProviderSpec>,
     pub(crate) jobs: Vec<Job>,
     pub(crate) keys: Vec<KeyInheritance>,
+    groups: Vec<Group>,
     pub(crate) escalated: bool,
 }
 
@@ -97,18 +97,19 @@ impl Provider {
     /// A provider with nothing behind it.
     pub(crate) fn new(hub: Arc<Hub>, spec: Arc<ProviderSpec>) -> Self {
         let keys = spec.keys.iter().map(KeyInheritance::fresh).collect();
-        Self::succeeding(hub, ProviderRelic { spec, jobs: Vec::new(), keys, escalated: false })
+        let groups = Group::all_of(&spec);
+        Self::succeeding(hub, ProviderRelic { spec, jobs: Vec::new(), keys, groups, escalated: false })
     }
 
     /// The successor of one that ended.
-    pub(crate) fn succeeding(hub: Arc<Hub>, relic: ProviderRelic) -> Self {
+    pub(crate) fn succeeding(hub: Arc<Hub>, mut relic: ProviderRelic) -> Self {
         let spec = Arc::clone(&relic.spec);
         let seed =
             spec.id.as_str().bytes().fold(hub.seed, |seed, byte| seed.rotate_left(5) ^ u64::from(byte));
         Self {
             picker: Picker::new(spec.rotation.pick),
             queue: Queue::new(spec.queue_jobs_max),
-            groups: Group::all_of(&spec),
+            groups: std::mem::take(&mut relic.groups),
             children: Vec::new(),
             in_flight: 0,
             down: 0,
@@ -123,6 +124,7 @@ impl Provider {
             neighbours: Neighbours::default(),
             draining: None,
             fell_over: 0,
+            swept_at: Moment::ZERO,
             rng: fastrand::Rng::with_seed(seed),
             inherited: Some(relic),
             escalating: Escalation::No,
@@ -140,7 +142,10 @@ impl Provider {
         match self.breaker.would_admit(now) {
             Admission::Go(_) | Admission::Probe(_) => None,
             Admission::NotUntil(until) => Some(until),
-            Admission::ProbeOut => Some(self.probe.map_or(now, |probe| probe.started) + PROBE_TIME),
+            // Unknown; to the full second, so that those who wait aren't asked anew at every message.
+            Admission::ProbeOut => {
+                Some(Moment::after_start(Duration::from_secs(now.since_start().as_secs() + 1)))
+            }
         }
     }
 
@@ -176,7 +181,7 @@ impl Provider {
         if let Some(draining) = &self.draining {
             at = at.min(draining.until);
         }
-        if !self.queue.is_empty() {
+        if !self.queue.is_empty() || self.has_hopeful() {
             at = at.min(self.ill_until(now).filter(|until| *until > now).unwrap_or(Moment::NEVER));
             at = self.lane_rests.iter().map(|rest| rest.until).fold(at, Moment::min);
             at = self.next_group_call(now).min(at);
@@ -233,6 +238,7 @@ impl Life for Provider {
             spec: Arc::clone(&self.spec),
             jobs: self.queue.take_where(|_, _| true),
             keys: self.children.drain(..).map(Child::bequeath).collect(),
+            groups: std::mem::take(&mut self.groups),
             escalated: self.escalating == Escalation::Yes,
         }
     }

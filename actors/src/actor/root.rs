@@ -18,8 +18,8 @@ use super::hub::{Hub, HubParts};
 use super::job::Job;
 use super::kernel::{self, Down, Life, Me, On};
 use super::message::{
-    Adopted, Bounced, Declined, Drain, DrainAll, Ended, Forward, Halt, KeyDown, LaneRested, Logging,
-    ProviderDown, Ready, Report, Rested, Retire, ShareRest, Spare, Stray, Submit,
+    Adopted, Bounced, Committed, Declined, Drain, DrainAll, Ended, Forward, Halt, KeyDown, LaneRested,
+    Logging, ProviderDown, Ready, Report, Rested, Retire, ShareRest, Spare, Stray, Submit,
 };
 use super::provider::{Provider, ProviderRelic};
 use super::stats::Stats;
@@ -162,6 +162,8 @@ impl Parcel {
 /// A job whose provider is gone for good: on along its route, or back to its caller.
 fn lose(hub: &Arc<Hub>, mut job: Job) {
     if job.progress.advance() {
+        job.avoid = None;
+        job.paid = None;
         let next = job.progress.here().provider.clone();
         return hub.tell_provider(&next, Submit(job));
     }
@@ -279,7 +281,7 @@ macro_rules! outlived {
     };
 }
 
-outlived!(Adopted, Ready, Rested, LaneRested, ShareRest, Ended, Bounced, Spare);
+outlived!(Adopted, Committed, Ready, Rested, LaneRested, ShareRest, Ended, Bounced, Spare);
 
 impl On<Forward<KeyDown>> for Root {
     fn on(&mut self, forward: Forward<KeyDown>, _: &mut Me<'_, Self>) {

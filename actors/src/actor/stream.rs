@@ -18,6 +18,7 @@ use crate::dialect::sse::{Event, Splitter};
 use crate::dialect::{Ending, EventMeaning, StreamReader};
 use crate::outcome::{Fault, Reason};
 use crate::policy::budget::RetryKind;
+use crate::secret::Secret;
 use crate::upstream::{BodyStream, TransportError};
 
 use super::call::{Late, Limits, Line, Slip, scrub_fault, transport_fault};
@@ -72,7 +73,8 @@ pub(crate) async fn begin(
             held_events += 1;
             let end = match reader.read(&Event::parse(&raw)) {
                 EventMeaning::Failed(fault) => {
-                    return Err(NoStream::Failed(scrub_fault(&line.secret, fault), raw));
+                    let (fault, raw) = scrubbed(&line.secret, &mut *reader, fault, raw);
+                    return Err(NoStream::Failed(fault, raw));
                 }
                 EventMeaning::Done => Seen::Done,
                 EventMeaning::Prelude if held_events < HELD_EVENTS_MAX && held.len() < HELD_BYTES_MAX => {
@@ -102,6 +104,17 @@ fn next_event(splitter: &mut Splitter) -> Result<Option<Bytes>, NoStream> {
         .map_err(|error| NoStream::Failed(Fault::new(Reason::Cut, error.to_string()), Bytes::new()))
 }
 
+/// A fault and the event that told of it, without the key that the event may echo. The event is read again
+/// without it, for messages are cut to a length, and half a key might stay.
+fn scrubbed(secret: &Secret, reader: &mut dyn StreamReader, fault: Fault, raw: Bytes) -> (Fault, Bytes) {
+    let Some(clean) = secret.scrub_bytes(&raw) else { return (scrub_fault(secret, fault), raw) };
+    let fault = match reader.read(&Event::parse(&clean)) {
+        EventMeaning::Failed(fault) => fault,
+        EventMeaning::Prelude | EventMeaning::Content | EventMeaning::Done => fault,
+    };
+    (scrub_fault(secret, fault), clean)
+}
+
 /// A stream in its caller's hands. It holds the key's credit and reports when it ends, breaks or is dropped.
 pub(crate) struct Handed {
     begun: Begun,
@@ -112,6 +125,8 @@ pub(crate) struct Handed {
     idle: Pin<Box<Sleep>>,
     waiting: Waiting,
     failure: Option<TransportError>,
+    /// Ready when the grace of a drain is over.
+    cut_off: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 /// Whether the caller waits for the provider's next piece.
@@ -125,7 +140,10 @@ impl Handed {
     pub(crate) fn new(begun: Begun, line: Arc<Line>, slip: Slip, paid: Option<RetryKind>) -> Self {
         let clock = line.hub.clock;
         let idle = Box::pin(tokio::time::sleep_until(clock.instant(clock.now() + begun.limits.idle)));
-        Self { begun, line, slip: Some(slip), paid, idle, waiting: Waiting::No, failure: None }
+        let mut signal = line.hub.cut_off.subscribe();
+        // The sender lives in the hub, which the line holds.
+        let cut_off = Box::pin(async move { drop(signal.wait_for(|cut| *cut).await) });
+        Self { begun, line, slip: Some(slip), paid, idle, waiting: Waiting::No, failure: None, cut_off }
     }
 
     /// Reads the whole events that have come; gives their bytes, and the fault if one tells of it.
@@ -141,7 +159,7 @@ impl Handed {
             match self.begun.reader.read(&Event::parse(&raw)) {
                 EventMeaning::Failed(fault) => {
                     self.begun.held = bytes;
-                    return Err(fault);
+                    return Err(scrubbed(&self.line.secret, &mut *self.begun.reader, fault, raw).0);
                 }
                 EventMeaning::Done => self.begun.end = Seen::Done,
                 EventMeaning::Content | EventMeaning::Prelude => {}
@@ -167,7 +185,8 @@ impl Handed {
 
     fn finish(&mut self) -> Poll<Option<Result<Bytes, TransportError>>> {
         // Some providers close the connection right behind the line that says `[DONE]`.
-        if let Some(raw) = self.begun.splitter.last_event()
+        if self.begun.reader.ending() == Ending::Marked
+            && let Some(raw) = self.begun.splitter.last_event()
             && self.begun.reader.read(&Event::parse(&raw)) == EventMeaning::Done
         {
             self.begun.end = Seen::Done;
@@ -230,6 +249,9 @@ impl Stream for Handed {
                 }
                 Poll::Ready(None) => return this.finish(),
                 Poll::Pending => {
+                    if this.cut_off.as_mut().poll(task).is_ready() {
+                        return this.fail(Fault::new(Reason::Stopped, "the wheel has drained"));
+                    }
                     return match this.overdue(task) {
                         Some(fault) => this.fail(fault),
                         None => Poll::Pending,

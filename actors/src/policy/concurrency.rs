@@ -50,8 +50,8 @@ enum Comeback {
     Untried { until: Option<Moment> },
     /// It wasn't suspended, or is all the way back.
     Complete,
-    /// One call at a time until one of those started since then succeeds.
-    Probing { since: Moment },
+    /// One call at a time, besides the older ones, until one of those started since then succeeds.
+    Probing { since: Moment, older: u32 },
     /// One more per success.
     Climbing { limit: u32 },
 }
@@ -77,7 +77,7 @@ impl Concurrency {
         match self.comeback {
             Comeback::Untried { .. } => self.full.min(UNTRIED),
             Comeback::Complete => self.full,
-            Comeback::Probing { .. } => 1,
+            Comeback::Probing { older, .. } => older.saturating_add(1),
             Comeback::Climbing { limit } => limit.min(self.full),
         }
     }
@@ -109,7 +109,7 @@ impl Concurrency {
         match self.comeback {
             Comeback::Untried { .. } => self.comeback = Comeback::Complete,
             Comeback::Complete => self.grow(in_flight),
-            Comeback::Probing { since } => self.probed(started, since),
+            Comeback::Probing { since, .. } => self.probed(started, since),
             Comeback::Climbing { limit } => self.climb_to(limit.saturating_add(1)),
         }
     }
@@ -130,8 +130,18 @@ impl Concurrency {
 
     /// The key is used again after a suspension: one call first, then half of
     /// the old limit, then one more per success.
-    pub fn suspended(&mut self, now: Moment) {
-        self.comeback = Comeback::Probing { since: now };
+    /// `in_flight` calls are under way then; they end as they may, and the probe needn't wait for them.
+    pub fn suspended(&mut self, now: Moment, in_flight: u32) {
+        self.comeback = Comeback::Probing { since: now, older: in_flight };
+    }
+
+    /// A call that began at `started` has ended, however.
+    pub fn ended(&mut self, started: Moment) {
+        if let Comeback::Probing { since, older } = &mut self.comeback
+            && started <= *since
+        {
+            *older = older.saturating_sub(1);
+        }
     }
 
     fn grow(&mut self, in_flight: u32) {
@@ -271,25 +281,34 @@ mod tests {
     #[test]
     fn a_key_comes_back_with_one_probe_then_half_then_bit_by_bit() {
         let mut told = tried(Concurrency::fixed(8));
-        told.suspended(at(10));
+        told.suspended(at(10), 0);
         assert_eq!(told.limit(), 1);
         assert_eq!(limits_after_successes(&mut told, at(11), 6), [4, 5, 6, 7, 8, 8]);
     }
 
     #[test]
+    fn a_probe_neednt_wait_for_older_calls() {
+        let mut told = tried(Concurrency::fixed(8));
+        told.suspended(at(10), 2);
+        assert_eq!(told.limit(), 3, "two older calls and the probe");
+        told.ended(at(9));
+        assert_eq!(told.limit(), 2);
+    }
+
+    #[test]
     fn a_failed_probe_keeps_it_at_one() {
         let mut told = tried(Concurrency::fixed(8));
-        told.suspended(at(10));
+        told.suspended(at(10), 0);
         told.throttled(at(11), at(12));
         assert_eq!(told.limit(), 1);
-        told.suspended(at(20));
+        told.suspended(at(20), 0);
         assert_eq!(limits_after_successes(&mut told, at(21), 1), [4], "half of the old limit, not of 1");
     }
 
     #[test]
     fn a_success_from_before_the_suspension_is_no_probe() {
         let mut told = tried(Concurrency::fixed(8));
-        told.suspended(at(10));
+        told.suspended(at(10), 0);
         told.succeeded(at(9), 5);
         assert_eq!(told.limit(), 1);
     }
@@ -298,7 +317,7 @@ mod tests {
     fn a_learned_limit_comes_back_to_what_the_throttle_left() {
         let mut learned = tried(Concurrency::learned());
         learned.throttled(at(1), at(2));
-        learned.suspended(at(30));
+        learned.suspended(at(30), 0);
         assert_eq!(limits_after_successes(&mut learned, at(31), 5), [3, 4, 5, 6, 7]);
     }
 
@@ -314,7 +333,7 @@ mod tests {
                 let started = now - Duration::from_secs(age_s);
                 match step {
                     0 => learned.throttled(started, now),
-                    1 => learned.suspended(now),
+                    1 => learned.suspended(now, 0),
                     _ => learned.succeeded(started, in_flight),
                 }
                 prop_assert!((1..=256).contains(&learned.limit()));

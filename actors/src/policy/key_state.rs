@@ -185,13 +185,20 @@ impl KeyHealth {
 
     /// Imposes a rest. One that reaches as far already is never shortened, nor a severe one made mild.
     pub fn impose(&mut self, rest: Rest) {
-        let known = self.rests.iter_mut().find(|known| known.reach == rest.reach);
-        match known {
-            Some(known) if severity(known.state) > severity(rest.state) => {}
-            Some(known) if severity(known.state) == severity(rest.state) && known.until >= rest.until => {}
-            Some(known) => *known = rest,
-            None => self.rests.push(rest),
+        let Some(known) = self.rests.iter_mut().find(|known| known.reach == rest.reach) else {
+            return self.rests.push(rest);
+        };
+        let until = known.until.max(rest.until);
+        let severer = severity(rest.state) > severity(known.state);
+        let longer = severity(rest.state) == severity(known.state) && rest.until > known.until;
+        // An operator's word stays the reason whatever else befalls the key.
+        if rest.cause == Cause::Operator || (known.cause != Cause::Operator && (severer || longer)) {
+            let state = if severer { rest.state } else { known.state };
+            *known = Rest { state, ..rest };
+        } else if severer {
+            known.state = rest.state;
         }
+        known.until = until;
     }
 
     /// Ends the rests whose time has come. Gives whether any did.
@@ -276,7 +283,7 @@ impl KeyHealth {
         }
     }
 
-    /// A hint is never shortened. Without one the rest doubles, once per wave of throttles: calls that
+    /// A hint is never shortened. Without one, or with one that didn't help, the rest doubles, once per wave of throttles: calls that
     /// were under way when the first of them was throttled say nothing new.
     fn throttle_rest(
         &mut self,
@@ -285,15 +292,17 @@ impl KeyHealth {
         fault: &Fault,
         rng: &mut fastrand::Rng,
     ) -> Duration {
-        if let Some(hint) = fault.rest {
-            return jitter_on_hint(hint, rng);
-        }
         if self.throttles == 0 || started > self.throttled_at {
             self.throttles = self.throttles.saturating_add(1);
             self.throttled_at = now;
         }
         let backoff = Backoff::throttled_without_hint(self.rules.rate_limit_backoff);
-        backoff.delay(self.throttles.saturating_sub(1), rng)
+        match (fault.rest, self.throttles) {
+            (None, throttles) => backoff.delay(throttles.saturating_sub(1), rng),
+            (Some(hint), 0..=1) => jitter_on_hint(hint, rng),
+            // The hint was kept and it was throttled all the same: hints of nothing must not hammer on.
+            (Some(hint), throttles) => jitter_on_hint(hint, rng).max(backoff.delay(throttles - 2, rng)),
+        }
     }
 
     fn money_rest(&mut self, fault: &Fault, rng: &mut fastrand::Rng) -> Duration {

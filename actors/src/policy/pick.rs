@@ -113,7 +113,7 @@ impl Picker {
             }
             Pick::Fastest => self.faster_of_two(preferred, rng),
         };
-        let picked = picked.or_else(|| avoid.filter(|key| self.keys[key.0].drawn_at.is_some() && fits(*key)));
+        let picked = picked.or_else(|| avoid.filter(|key| self.in_order.contains(key) && fits(*key)));
         if picked.is_some() {
             self.last = picked;
         }

@@ -124,6 +124,12 @@ impl<J> Queue<J> {
         }
     }
 
+    /// Whether a job of that model is ready to go.
+    pub fn waits_for(&mut self, model: &Model) -> bool {
+        let lane = self.lanes.iter().position(|lane| lane.model == *model);
+        lane.is_some_and(|lane| self.front_number(lane).is_some())
+    }
+
     /// How many lanes there are; [`Queue::front`] and [`Queue::pop`] take an index below it.
     pub fn lanes(&self) -> usize {
         self.lanes.len()

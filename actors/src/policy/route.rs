@@ -118,6 +118,11 @@ impl Progress {
         self.candidates.get(self.at + 1)
     }
 
+    /// All that come after.
+    pub fn further(&self) -> impl Iterator<Item = &Candidate> {
+        self.candidates.iter().skip(self.at + 1)
+    }
+
     /// Goes to the next one. False if there is none.
     pub fn advance(&mut self) -> bool {
         let more = self.at + 1 < self.candidates.len();

@@ -112,7 +112,7 @@ async fn play(world: &World, acts: Vec<Act>) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     /// Every job has one ending, no later than its deadline; no credit is lost; who rests is not used.
     #[test]

@@ -3,7 +3,7 @@
 use crate::error::SendError;
 use crate::event::{Decision, EventKind};
 use crate::request::Terms;
-use crate::spec::{CandidateSpec, Limits, RouteSpec};
+use crate::spec::{CandidateSpec, Limits, MINUTE, RouteSpec, WindowLimit};
 use crate::upstream::Step;
 
 use super::scenario::{Scenario, failing, millis, ok, overloaded, secs, throttled, unauthorized};
@@ -120,5 +120,31 @@ fn when_all_fail_the_caller_learns_what_was_tried() {
             .collect();
         let expected = [Decision::Rotate, Decision::FallBack, Decision::Rotate, Decision::Return];
         assert_eq!(decisions, expected);
+    });
+}
+
+#[test]
+fn a_neighbour_that_has_nothing_left_is_not_asked_again_and_again() {
+    let scenario = two().with(|spec| {
+        spec.providers[0].rotation.fallback_after = Some(secs(1));
+        let key = &mut spec.providers[1].keys[0];
+        key.quota_group = Some("org".into());
+        key.limits = Limits::default().and(WindowLimit::requests(2, MINUTE));
+    });
+    scenario.upstream("a", [throttled(secs(30))]).run(|world| async move {
+        let jobs = world.sent_many(10).await;
+        let next_door = jobs.iter().filter(|seen| seen.key() == "b").count();
+        assert_eq!(next_door, 2, "the rest waited for the first provider");
+        assert!(world.now().since_start() <= secs(33), "{:?}", world.now());
+    });
+}
+
+#[test]
+fn a_key_avoided_at_home_means_nothing_next_door() {
+    let home: [&str; 4] = ["a", "b", "c", "d"];
+    let scenario = Scenario::providers([("p", home.as_slice()), ("q", ["z"].as_slice())]);
+    scenario.otherwise(failing()).run(|world| async move {
+        world.upstream.then("z", throttled(secs(1))).then("z", ok());
+        world.send().await.served_by("z");
     });
 }

@@ -136,3 +136,31 @@ fn a_silent_provider_is_left_for_another_in_time() {
         assert!(waited >= secs(30) && waited < secs(31), "twice 15 s: {waited:?}");
     });
 }
+
+#[test]
+fn a_drain_ends_streams_too_even_those_that_nobody_reads() {
+    Scenario::keys(["a"]).otherwise(Step::stream(vec![say(HELLO), Piece::Stall])).run(|world| async move {
+        let read_on = world.stream().await.expect("served");
+        let left_alone = world.stream().await.expect("served");
+        let reader = tokio::spawn(read(read_on));
+        let report = world.wheel.drain(secs(5)).await;
+        assert_eq!(report.cut_off, 2);
+        assert_eq!(reader.await.expect("lives"), (HELLO.to_owned(), false));
+        assert!(world.now().since_start() <= secs(8), "{:?}", world.now());
+        drop(left_alone);
+    });
+}
+
+#[test]
+fn a_stream_that_probes_an_ill_provider_needn_t_end_first() {
+    let endless = Step::stream(vec![say(HELLO), Piece::Stall]);
+    Scenario::keys(["a"]).otherwise(endless).run(|world| async move {
+        for _ in 0..5 {
+            world.upstream.then("a", Step::refused());
+        }
+        assert!(world.send().await.ending.is_err(), "five failures trip the breaker");
+        let probe = world.stream().await.expect("served");
+        let second = world.stream().await.expect("the provider is well again");
+        drop((probe, second));
+    });
+}

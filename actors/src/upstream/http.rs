@@ -49,6 +49,7 @@ impl Http {
         });
         let client = reqwest::Client::builder()
             .connect_timeout(options.connect_timeout)
+            .no_proxy()
             .redirect(redirect::Policy::none())
             .referer(false)
             .tcp_nodelay(true)

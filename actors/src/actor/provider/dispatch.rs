@@ -13,7 +13,8 @@ use crate::policy::route::Charge;
 use crate::request::Patience;
 
 use super::super::job::Job;
-use super::super::message::{Dispatch, Submit};
+use super::super::message::{Dispatch, LaneRested, Submit};
+use super::children::{Child, Group};
 use super::{Probe, Provider};
 
 /// What becomes of a job that no key can take now.
@@ -37,7 +38,8 @@ impl Provider {
         if job.was_dropped() {
             return self.queue_first(job);
         }
-        if self.queue.is_full() {
+        if self.queue.is_full() && now.since(self.swept_at) >= SWEEP_EVERY {
+            self.swept_at = now;
             drop(self.queue.take_where(|job, _| job.is_abandoned()));
         }
         if self.never_fits(&job) {
@@ -50,7 +52,7 @@ impl Provider {
         let ticket = job.ticket();
         if let Err(job) = self.queue.push(job, ticket) {
             let queue_jobs_max = self.spec.queue_jobs_max;
-            let retry_after = self.earliest_resume(job.model(), now).since(now).max(QUEUE_RETRY);
+            let retry_after = self.earliest_resume(job.model(), job.tokens, now).since(now).max(QUEUE_RETRY);
             job.end(Err(SendError::QueueFull { queue_jobs_max, retry_after }));
         }
     }
@@ -87,6 +89,13 @@ impl Provider {
             let (model, tokens, avoid) = (job.model().clone(), job.tokens, job.avoid);
             let Some(key) = self.choose(&model, tokens, avoid, now) else {
                 self.wanted_tokens = tokens;
+                // Nobody who is left will ever be large enough for it: it must not block the others.
+                if self.earliest_resume(&model, tokens, now).is_never()
+                    && let Some(job) = self.queue.pop(lane)
+                {
+                    self.wait_or_leave(job, now);
+                    return true;
+                }
                 continue;
             };
             if let Some(job) = self.queue.pop(lane) {
@@ -106,15 +115,16 @@ impl Provider {
         now: Moment,
     ) -> Option<KeyIndex> {
         let Self { children, groups, lane_rests, picker, rng, .. } = self;
-        let fits = |key: KeyIndex| {
-            let child = &children[key.0];
-            let group = child.group.map(|group| &groups[group].quota);
-            child.offers(model)
-                && tokens <= child.tokens_max
-                && group.is_none_or(|quota| quota.check(now, tokens).is_ok())
-                && !lane_rests.iter().any(|rest| rest.key == key && rest.model == *model && rest.until > now)
-        };
-        picker.pick(avoid, fits, rng)
+        picker.pick(avoid, |key| fits(children, groups, lane_rests, key, model, tokens, now), rng)
+    }
+
+    /// Credits in the ring that such jobs could be sent against.
+    pub(super) fn spare_credits(&self, model: &Model, tokens: u64, now: Moment) -> usize {
+        let Self { children, groups, lane_rests, .. } = self;
+        let fitting = children.iter().enumerate().filter(|(index, child)| {
+            child.credits > 0 && fits(children, groups, lane_rests, KeyIndex(*index), model, tokens, now)
+        });
+        fitting.map(|(_, child)| child.credits as usize).sum()
     }
 
     /// Spends a credit of `key` on `job`. The breaker must have agreed.
@@ -122,7 +132,7 @@ impl Provider {
         let (epoch, charge) = match self.breaker.admit(now) {
             Admission::Go(epoch) => (epoch, Charge::Counted),
             Admission::Probe(epoch) => {
-                self.probe = Some(Probe { key, epoch, started: now });
+                self.probe = Some(Probe { key, epoch });
                 (epoch, Charge::Free)
             }
             Admission::NotUntil(_) | Admission::ProbeOut => return self.queue_first(job),
@@ -142,13 +152,19 @@ impl Provider {
         }
     }
 
-    /// The moment when some key can probably serve `model`: now, if one works and is merely busy.
-    pub(super) fn earliest_resume(&self, model: &Model, now: Moment) -> Moment {
+    /// The moment when some key can probably serve such a job: now, if one works and is merely busy.
+    pub(super) fn earliest_resume(&self, model: &Model, tokens: u64, now: Moment) -> Moment {
         let mut earliest = Moment::NEVER;
-        for (index, child) in self.children.iter().enumerate().filter(|(_, child)| child.offers(model)) {
+        for (index, child) in self.children.iter().enumerate() {
+            if !child.offers(model) || child.tokens_max < tokens {
+                continue;
+            }
             let lane = self.lane_rests.iter().filter(|rest| rest.key.0 == index && rest.model == *model);
             let lane = lane.map(|rest| rest.until).max().unwrap_or(now);
-            earliest = earliest.min(lane.max(child.rests_until.unwrap_or(now)));
+            let group = child.group.and_then(|group| self.groups[group].quota.check(now, tokens).err());
+            let group = group.map(|not| not.until).filter(|until| until.since(now) >= PACING_MAX);
+            let key = child.rests_until.unwrap_or(now);
+            earliest = earliest.min(lane.max(key).max(group.unwrap_or(now)));
             if earliest <= now {
                 break;
             }
@@ -163,7 +179,7 @@ impl Provider {
 
     /// Decides on a job that just came: gives it back if it is to wait here.
     pub(super) fn place(&mut self, job: Job, now: Moment) -> Option<Job> {
-        let resume = self.earliest_resume(job.model(), now);
+        let resume = self.earliest_resume(job.model(), job.tokens, now);
         if resume <= now {
             return Some(job);
         }
@@ -185,7 +201,7 @@ impl Provider {
             return;
         }
         for model in self.queue.models() {
-            let resume = self.earliest_resume(&model, now);
+            let resume = self.earliest_resume(&model, 0, now);
             let known = self.settled.iter().position(|(lane, _)| *lane == model);
             if resume <= now {
                 if let Some(known) = known {
@@ -234,6 +250,10 @@ impl Provider {
 
     /// Sends a job to the next provider of its route for good; gives it back if there is none.
     pub(super) fn move_on(&mut self, mut job: Job, why: &str, now: Moment) -> Option<Job> {
+        if !job.progress.further().any(|candidate| self.hub.provider(&candidate.provider).is_some()) {
+            return Some(job);
+        }
+        self.leave(&mut job);
         while job.progress.advance() {
             let to = job.progress.here().provider.clone();
             if self.hub.provider(&to).is_none() {
@@ -242,12 +262,18 @@ impl Provider {
             self.fell_over += 1;
             let (from, why) = (self.id().clone(), why.to_owned());
             self.report(now, EventKind::FellBack { job: job.id, from, to: to.clone(), why });
-            job.paid = None;
-            job.avoid = None;
             self.hub.tell_provider(&to, Submit(job));
             return None;
         }
         Some(job)
+    }
+
+    /// A job goes elsewhere: what it paid here for a retry that never happened is given back.
+    pub(super) fn leave(&mut self, job: &mut Job) {
+        if let Some(paid) = job.paid.take() {
+            self.budget.give_back(paid);
+        }
+        job.avoid = None;
     }
 
     pub(super) fn end_expired(&mut self, now: Moment) {
@@ -280,6 +306,29 @@ impl Provider {
         let causes: Vec<_> = causes.iter().map(|(text, count)| format!("{count} {text}")).collect();
         format!("of {} keys of `{}`: {}", self.children.len(), self.id(), causes.join(", "))
     }
+}
+
+/// A key that has nothing left for longer than this rests; below it, it merely paces itself.
+pub(crate) const PACING_MAX: Duration = Duration::from_secs(1);
+
+/// A full queue is searched for jobs whose callers have left no more often than this.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// Whether a key that has credit can take such a job now.
+fn fits(
+    children: &[Child],
+    groups: &[Group],
+    lane_rests: &[LaneRested],
+    key: KeyIndex,
+    model: &Model,
+    tokens: u64,
+    now: Moment,
+) -> bool {
+    let child = &children[key.0];
+    child.offers(model)
+        && tokens <= child.tokens_max
+        && child.group.is_none_or(|group| groups[group].quota.check(now, tokens).is_ok())
+        && !lane_rests.iter().any(|rest| rest.key == key && rest.model == *model && rest.until > now)
 }
 
 /// Places in a full queue free up as fast as calls end; sooner than this is not worth asking.

@@ -16,7 +16,7 @@ use crate::request::Patience;
 use super::super::job::Job;
 use super::super::kernel::{Me, On};
 use super::super::message::{
-    Back, Bounced, Dispatch, End, Ended, Made, Outcome, RawAnswer, Settlement, Verdict,
+    Back, Bounced, Committed, Dispatch, End, Ended, Made, Outcome, RawAnswer, Settlement, Verdict,
 };
 use super::Provider;
 
@@ -139,7 +139,10 @@ impl Provider {
         job.paid = None;
         let terms = job.terms;
         let fate = job.progress.fate(fault, charge, &terms);
-        self.afford(fate, job)
+        match charge {
+            Charge::Counted => self.afford(fate, job),
+            Charge::Free => fate,
+        }
     }
 
     /// Finds another way for a job whose call failed, or ends it.
@@ -184,13 +187,14 @@ impl Provider {
         }
     }
 
-    fn wait_or_leave(&mut self, job: Job, now: Moment) {
+    pub(super) fn wait_or_leave(&mut self, job: Job, now: Moment) {
         if let Some(job) = self.place(job, now) {
-            self.queue_first(job);
+            let ticket = job.ticket();
+            self.queue.push_first(job, ticket);
         }
     }
 
-    fn try_later(&mut self, job: Job, now: Moment) {
+    pub(super) fn try_later(&mut self, job: Job, now: Moment) {
         let delay = Backoff::TRANSIENT_RETRY.delay(job.progress.faults().saturating_sub(1), &mut self.rng);
         let ticket = job.ticket();
         self.unsettle(&ticket.model);
@@ -253,6 +257,14 @@ impl On<Bounced> for Provider {
         self.probe.take_if(|probe| probe.epoch == epoch);
         self.breaker.abandoned(epoch);
         self.queue_first(job);
+        self.turn(me);
+    }
+}
+
+impl On<Committed> for Provider {
+    fn on(&mut self, Committed(epoch): Committed, me: &mut Me<'_, Self>) {
+        self.probe.take_if(|probe| probe.epoch == epoch);
+        self.well(me.now(), epoch);
         self.turn(me);
     }
 }

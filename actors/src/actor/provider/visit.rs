@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use crate::clock::Moment;
 use crate::event::EventKind;
-use crate::id::ProviderId;
+use crate::id::{Model, ProviderId};
 
 use super::super::job::Job;
 use super::super::kernel::{Me, On};
@@ -23,10 +23,17 @@ const VISITORS_MAX: usize = 64;
 pub(super) struct Neighbours {
     /// Declined lately; they will say when they have room.
     full: HashSet<ProviderId>,
-    /// Visited lately; they want to hear of room.
-    hopeful: Vec<ProviderId>,
+    /// Visited lately, with jobs like these; they want to hear of room.
+    hopeful: Vec<Hope>,
     /// How many jobs may set out next: what the last [`Spare`] said.
     room: usize,
+}
+
+/// What a neighbour wants to hear of.
+struct Hope {
+    home: ProviderId,
+    model: Model,
+    tokens: u64,
 }
 
 impl Default for Neighbours {
@@ -59,6 +66,11 @@ impl Neighbours {
 }
 
 impl Provider {
+    /// Whether anybody waits to hear of room here.
+    pub(super) fn has_hopeful(&self) -> bool {
+        !self.neighbours.hopeful.is_empty()
+    }
+
     /// Lets a job visit the next provider; gives it back if that one is known to be full or gone.
     pub(super) fn visit_next(&mut self, mut job: Job) -> Option<Job> {
         let to = match job.progress.next() {
@@ -69,6 +81,7 @@ impl Provider {
             self.neighbours.full.insert(to);
             return Some(job);
         };
+        self.leave(&mut job);
         job.progress.advance();
         match address.tell(Visit { job, home: self.id().clone() }) {
             Ok(()) => {
@@ -82,49 +95,48 @@ impl Provider {
         }
     }
 
-    /// Tells those who were declined that there is room now.
+    /// Tells those who visited lately that there is room now for jobs like theirs.
     pub(super) fn offer_spare(&mut self, now: Moment) {
-        if self.neighbours.hopeful.is_empty() || !self.queue.is_empty() || !self.is_open(now) {
+        if !self.has_hopeful() || self.draining.is_some() || !self.is_open(now) {
             return;
         }
-        let jobs = self.children.iter().map(|child| child.credits as usize).sum();
-        if jobs == 0 {
-            return;
-        }
-        for home in std::mem::take(&mut self.neighbours.hopeful) {
-            self.hub.tell_provider(&home, Spare { by: self.id().clone(), jobs });
+        for hope in std::mem::take(&mut self.neighbours.hopeful) {
+            let jobs = match self.queue.waits_for(&hope.model) {
+                true => 0,
+                false => self.spare_credits(&hope.model, hope.tokens, now),
+            };
+            if jobs > 0 {
+                self.hub.tell_provider(&hope.home, Spare { by: self.id().clone(), jobs });
+            } else {
+                self.neighbours.hopeful.push(hope);
+            }
         }
     }
 
     fn receive(&mut self, visit: Visit, now: Moment) -> Result<(), Visit> {
-        if self.draining.is_some() || !self.queue.is_empty() || !self.is_open(now) {
+        let (model, tokens) = (visit.job.model().clone(), visit.job.tokens);
+        if self.draining.is_some() || self.queue.waits_for(&model) || !self.is_open(now) {
             return Err(visit);
         }
-        let job = &visit.job;
-        match self.choose(job.model(), job.tokens, None, now) {
-            Some(key) => {
-                let Visit { job, home } = visit;
-                let (id, to) = (job.id, self.id().clone());
-                let why = format!("`{home}` rests");
-                self.report(now, EventKind::FellBack { job: id, from: home, to, why });
-                self.send(job, key, now);
-                Ok(())
-            }
-            None => Err(visit),
-        }
+        let Some(key) = self.choose(&model, tokens, None, now) else { return Err(visit) };
+        let Visit { job, home } = visit;
+        let (id, to, why) = (job.id, self.id().clone(), format!("`{home}` rests"));
+        self.report(now, EventKind::FellBack { job: id, from: home, to, why });
+        self.send(job, key, now);
+        Ok(())
     }
 }
 
 impl On<Visit> for Provider {
     fn on(&mut self, visit: Visit, me: &mut Me<'_, Self>) {
-        let home = visit.home.clone();
-        if let Err(Visit { job, .. }) = self.receive(visit, me.now()) {
+        let hope =
+            Hope { home: visit.home.clone(), model: visit.job.model().clone(), tokens: visit.job.tokens };
+        if let Err(Visit { job, home }) = self.receive(visit, me.now()) {
             let by = self.id().clone();
             self.hub.tell_provider(&home, Declined { job, by });
         }
-        if !self.neighbours.hopeful.contains(&home) {
-            self.neighbours.hopeful.push(home);
-        }
+        self.neighbours.hopeful.retain(|known| known.home != hope.home || known.model != hope.model);
+        self.neighbours.hopeful.push(hope);
         self.turn(me);
     }
 }
@@ -134,7 +146,11 @@ impl On<Declined> for Provider {
         self.neighbours.full.insert(by);
         self.fell_over = self.fell_over.saturating_sub(1);
         job.progress.step_back();
-        self.queue_first(job);
+        match self.is_open(me.now()) {
+            // It was sent away for its own failures here: it comes back with the usual delay.
+            true => self.try_later(job, me.now()),
+            false => self.queue_first(job),
+        }
         self.turn(me);
     }
 }
