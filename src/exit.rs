@@ -3,6 +3,7 @@
 use std::process::{ExitCode, Termination};
 
 use crate::config::ConfigError;
+use crate::sim::file::FileError;
 
 /// How a command ended.
 ///
@@ -35,7 +36,9 @@ impl Exit {
 
     /// How a command ends that gave up with `error`.
     pub fn of_error(error: &anyhow::Error) -> Self {
-        let is_usage = error.chain().any(|cause| cause.is::<UsageError>() || cause.is::<ConfigError>());
+        let is_usage = error
+            .chain()
+            .any(|cause| cause.is::<UsageError>() || cause.is::<ConfigError>() || cause.is::<FileError>());
         if is_usage { Self::Usage } else { Self::Broken }
     }
 }

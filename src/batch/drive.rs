@@ -100,7 +100,7 @@ where
         let step = tokio::select! {
             biased;
             () = leave.reached(Stage::Leave) => Step::Leave,
-            () = drain.reached(Stage::Drain), if over.is_none() => Step::Drain,
+            () = drain.reached(Stage::Drain), if plan.progress.stage() == Stage::Go => Step::Drain,
             // Reading comes before answers: it ends by itself when the window is full.
             row = rows.recv(), if over.is_none() && under_way.len() < plan.window => Step::Read(row),
             Some(answered) = under_way.next(), if !under_way.is_empty() => Step::Answered(Box::new(answered)),
@@ -112,7 +112,8 @@ where
             Step::Drain => {
                 rows.close();
                 plan.progress.note_draining();
-                over = Some(End::Interrupted);
+                // If the input was over already, all of it will have been answered.
+                over.get_or_insert(End::Interrupted);
                 continue;
             }
             Step::Read(None) => {

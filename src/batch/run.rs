@@ -28,6 +28,9 @@ use crate::ui::screen::Screen;
 /// How long a run that was told to leave waits for lines that are on their way to the output.
 const LEAVE_GRACE: Duration = Duration::from_secs(2);
 
+/// Nothing is under way after a run; this is for the actors to hear of its last answers and to stop.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
 /// How a run is to be made.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -45,7 +48,8 @@ pub struct Options {
 
 /// Answers every row of `input` on `output`, in order of completion, and shows the progress on `screen`.
 ///
-/// A broken input or output, and a word to stop, end the run early; the summary tells.
+/// A broken input or output, and a word to stop, end the run early; the summary tells. The wheel is
+/// drained at the end: it takes no jobs afterwards.
 ///
 /// # Errors
 /// If the threads can't be had that read, write and show.
@@ -80,6 +84,8 @@ where
         never = deaths.follow(events, wheel.board(), wheel.clock()) => match never {},
     };
     display.finish();
+    // A caller has its answer before the key's actor hears of it: only then are the counts whole.
+    wheel.drain(DRAIN_GRACE).await;
 
     let keys = ledger.keys(wheel.board());
     let tally = &flow.driven.tally;

@@ -74,7 +74,11 @@ impl Args {
     /// by the summary and the exit code.
     pub fn run(&self, source: &Source) -> anyhow::Result<Exit> {
         let input = self.open_input()?;
-        let spec = config::load(source)?.wheel;
+        let config = config::load(source)?;
+        for warning in &config.warnings {
+            say(&format!("warning: {warning}"));
+        }
+        let spec = config.wheel;
         let output = self.open_output()?;
 
         let accounts = Accounts::of(&spec);
@@ -91,9 +95,7 @@ impl Args {
                 accounts,
                 stop: Stop::on_ctrl_c(),
             };
-            let summary = batch::run(options, &wheel, input, output, screen).await;
-            wheel.drain(engine::DRAIN_GRACE).await;
-            summary
+            batch::run(options, &wheel, input, output, screen).await
         });
         let summary = summary.context("can't start the batch")?;
         self.tell(&summary, style)?;

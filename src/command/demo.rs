@@ -75,9 +75,7 @@ impl Args {
                 accounts,
                 stop: Stop::on_ctrl_c(),
             };
-            let summary = batch::run(options, &wheel, input, output, engine::screen(style)).await;
-            wheel.drain(engine::DRAIN_GRACE).await;
-            summary
+            batch::run(options, &wheel, input, output, engine::screen(style)).await
         });
         let summary = summary.context("can't start the batch")?;
         say(&report(&summary, style));

@@ -2,7 +2,6 @@
 
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use keywheel_actors::Wheel;
@@ -12,9 +11,6 @@ use keywheel_actors::upstream::{Http, HttpOptions};
 use crate::config::Source;
 use crate::ui::screen::Screen;
 use crate::ui::style::Style;
-
-/// Nothing is under way after a run; this is for the actors to stop.
-pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 /// Starts a wheel over real sockets.
 ///

@@ -4,14 +4,14 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use comfy_table::{CellAlignment, Table, presets};
 use keywheel_actors::spec::MINUTE;
 use keywheel_actors::unit::format_duration;
 use serde::Serialize;
 use tokio::runtime::Runtime;
 
-use crate::exit::Exit;
+use crate::exit::{Exit, UsageError};
 use crate::sim::file::{self, Window};
 use crate::sim::{
     Conduct, FaultRates, HeaderStyle, KeySpec, Latency, Ledger, LimitSpec, Outcome, OutcomeClass, Shape, Sim,
@@ -83,8 +83,8 @@ impl Args {
 async fn run(args: Args) -> anyhow::Result<Exit> {
     let spec = args.spec()?;
     let listen = spec.listen;
-    let sim = Sim::start(spec).await.with_context(|| {
-        format!("can't listen on {listen}\nhint: --listen 127.0.0.1:0 takes any port that is free")
+    let sim = Sim::start(spec).await.map_err(|error| {
+        anyhow!("can't listen on {listen}: {error}\n  hint: --listen 127.0.0.1:0 takes any port that is free")
     })?;
     let stopping = stop_signal().context("can't wait for signals")?;
     if args.json {
@@ -109,8 +109,8 @@ impl Args {
         let mut spec = match &self.scenario {
             None => self.spec_of_flags()?,
             Some(path) => {
-                let text = std::fs::read_to_string(path).with_context(|| {
-                    format!("can't read {}\nhint: docs/sim.md has an example", path.display())
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    wrong(format!("can't read {}: {error}", path.display()), "docs/sim.md has an example")
                 })?;
                 file::parse(&text).with_context(|| format!("{} can't be used", path.display()))?
             }
@@ -121,18 +121,19 @@ impl Args {
         Ok(spec)
     }
 
-    fn spec_of_flags(&self) -> anyhow::Result<SimSpec> {
+    fn spec_of_flags(&self) -> Result<SimSpec, UsageError> {
         let bucket = matches!(self.window, None | Some(Window::TokenBucket));
-        anyhow::ensure!(
-            self.burst.is_none() || bucket,
-            "--burst is of token buckets\nhint: leave out --burst, or say --window token-bucket"
-        );
+        if self.burst.is_some() && !bucket {
+            let hint = "leave out --burst, or say --window token-bucket";
+            return Err(wrong("--burst is of token buckets", hint));
+        }
         let keys_max = SimSpec::KEYS_MAX;
-        anyhow::ensure!(
-            self.keys <= keys_max,
-            "--keys {} is too many\nhint: {keys_max} is the most",
-            self.keys
-        );
+        if self.keys > keys_max {
+            return Err(wrong(
+                format!("--keys {} is too many", self.keys),
+                format!("{keys_max} is the most"),
+            ));
+        }
         let mut spec = SimSpec::with_keys(self.keys).first_byte(self.latency);
         spec.listen = SocketAddr::from(([127, 0, 0, 1], 18_080));
         spec.faults = FaultRates { error: self.error_rate, ..FaultRates::default() };
@@ -152,24 +153,25 @@ impl Args {
         ] {
             for number in numbers {
                 let Some(key) = spec.keys.get_mut(*number) else {
-                    anyhow::bail!(
-                        "{flag} names key {number}, but there are {keys}, counted from 0\n\
-                         hint: --keys {} makes enough",
-                        number.saturating_add(1),
-                        keys = self.keys,
-                    );
+                    let keys = self.keys;
+                    return Err(wrong(
+                        format!("{flag} names key {number}, but there are {keys}, counted from 0"),
+                        format!("--keys {} makes enough", number.saturating_add(1)),
+                    ));
                 };
                 key.conduct = conduct;
             }
         }
         let mistakes = spec.mistakes();
-        anyhow::ensure!(
-            mistakes.is_empty(),
-            "{}\nhint: keywheel sim --help lists every flag",
-            mistakes.join("\n")
-        );
+        if !mistakes.is_empty() {
+            return Err(wrong(mistakes.join("\n"), "keywheel sim --help lists every flag"));
+        }
         Ok(spec)
     }
+}
+
+fn wrong(problem: impl Into<String>, hint: impl Into<String>) -> UsageError {
+    UsageError { problem: problem.into(), hint: hint.into() }
 }
 
 /// The first line of `--json`.
@@ -360,7 +362,7 @@ mod tests {
         let error = spec(&["--keys", "2", "--invalid", "2"]).unwrap_err().to_string();
         assert_eq!(
             error,
-            "--invalid names key 2, but there are 2, counted from 0\nhint: --keys 3 makes enough"
+            "--invalid names key 2, but there are 2, counted from 0\n  hint: --keys 3 makes enough"
         );
         for words in [&["--error-rate", "2"][..], &["--burst", "5"], &["--latency", "fast"], &["--rpm", "0"]]
         {

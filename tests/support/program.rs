@@ -1,0 +1,158 @@
+//! The program itself: a working directory of its own, words in, output and exit code out.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+
+use keywheel_actors::clock::Clock;
+use tempfile::TempDir;
+
+use super::PATIENCE;
+
+/// A working directory with its files, and the program in it.
+pub(crate) struct Desk {
+    dir: TempDir,
+}
+
+impl Desk {
+    /// With this configuration in its usual place.
+    pub(crate) fn new(config: &str) -> Self {
+        Self::empty().with("keywheel.toml", config)
+    }
+
+    pub(crate) fn empty() -> Self {
+        Self { dir: TempDir::new().expect("a directory for the test") }
+    }
+
+    pub(crate) fn with(self, name: &str, text: &str) -> Self {
+        fs::write(self.path(name), text).expect("the directory is ours");
+        self
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    /// Starts `keywheel` with these words and variables, and nothing of the tester's own environment.
+    pub(crate) fn start(&self, words: &[&str], environment: &[(&str, &str)]) -> Program {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keywheel"));
+        command.args(words).current_dir(self.dir.path()).env_clear().env("HOME", self.dir.path());
+        command.envs(environment.iter().copied()).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let out = Output::of(child.stdout.take().expect("piped"));
+        let err = Output::of(child.stderr.take().expect("piped"));
+        Program { child, out, err }
+    }
+
+    /// Runs `keywheel` to its end.
+    pub(crate) fn run(&self, words: &[&str]) -> Ended {
+        self.start(words, &[]).end()
+    }
+}
+
+/// The program while it runs. Dropped before its end it is killed.
+pub(crate) struct Program {
+    child: Child,
+    pub(crate) out: Output,
+    pub(crate) err: Output,
+}
+
+impl Program {
+    /// Ctrl-C.
+    pub(crate) fn interrupt(&self) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-INT", &pid]).status().expect("`kill` is everywhere");
+        assert!(sent.success(), "the program has ended too early");
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(mut self) -> Ended {
+        self.out.read_while(|_| true);
+        self.err.read_while(|_| true);
+        let code = self.child.wait().expect("it can be waited for").code();
+        let text = |output: &mut Output| std::mem::take(&mut output.text);
+        Ended { code, stdout: text(&mut self.out), stderr: text(&mut self.err) }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It has usually ended.
+        let _ = self.child.kill();
+    }
+}
+
+/// What the program prints on one of its two outputs.
+pub(crate) struct Output {
+    lines: mpsc::Receiver<String>,
+    text: String,
+}
+
+impl Output {
+    fn of(pipe: impl Read + Send + 'static) -> Self {
+        let (tell, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(pipe).lines() {
+                // A test that failed doesn't listen any more.
+                let _ = tell.send(line.expect("the program prints UTF-8"));
+            }
+        });
+        Self { lines, text: String::new() }
+    }
+
+    /// Waits for a line with this in it.
+    pub(crate) fn line_with(&mut self, part: &str) -> String {
+        let line = self.read_while(|line| !line.contains(part));
+        line.unwrap_or_else(|| panic!("`{part}` was never printed, but:\n{}", self.text))
+    }
+
+    /// Reads on while `more` holds; gives the line for which it doesn't, `None` at the end.
+    fn read_while(&mut self, more: impl Fn(&str) -> bool) -> Option<String> {
+        let clock = Clock::start();
+        loop {
+            match self.lines.recv_timeout(PATIENCE.saturating_sub(clock.now().since_start())) {
+                Ok(line) => {
+                    self.text.push_str(&line);
+                    self.text.push('\n');
+                    if !more(&line) {
+                        return Some(line);
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("the program hangs after:\n{}", self.text),
+            }
+        }
+    }
+}
+
+/// How the program ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    /// The last line of stdout, as JSON.
+    #[track_caller]
+    pub(crate) fn summary(&self) -> serde_json::Value {
+        let line = self.stdout.lines().last().unwrap_or_else(|| panic!("nothing on stdout: {self:?}"));
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+
+    /// It ended with this code.
+    #[track_caller]
+    pub(crate) fn exited(&self, code: i32) -> &Self {
+        assert_eq!(self.code, Some(code), "{}\n{}", self.stdout, self.stderr);
+        self
+    }
+}
