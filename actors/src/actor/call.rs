@@ -299,7 +299,7 @@ async fn exchange(line: &Line, call: Call, delivery: Delivery, limits: Limits, s
                 }
                 None => (fault, body),
             };
-            let headers = scrubbed(line, headers);
+            let headers = scrubbed(line, &headers);
             let fault = scrub_fault(&line.secret, fault);
             Progress::Failed(fault, Some(Box::new(RawAnswer { status, headers, body })))
         }
@@ -318,10 +318,8 @@ async fn collect(
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     loop {
-        let by = match first.is_empty() && rest.is_empty() {
-            true => first_by,
-            false => (clock.now() + limits.idle).min(limits.last()),
-        };
+        let nothing_yet = first.is_empty() && rest.is_empty();
+        let by = if nothing_yet { first_by } else { (clock.now() + limits.idle).min(limits.last()) };
         let chunk = match timeout_at(clock.instant(by), body.next()).await {
             Ok(Some(Ok(chunk))) => chunk,
             Ok(Some(Err(error))) => return Err(Progress::Failed(transport_fault(line, &error), None)),
@@ -409,7 +407,7 @@ pub(crate) fn scrub_fault(secret: &Secret, mut fault: Fault) -> Fault {
 }
 
 /// Headers without those in which the provider echoes the key.
-fn scrubbed(line: &Line, headers: HeaderMap) -> HeaderMap {
+fn scrubbed(line: &Line, headers: &HeaderMap) -> HeaderMap {
     let clean = |value: &HeaderValue| line.secret.scrub_bytes(value.as_bytes()).is_none();
     headers
         .iter()

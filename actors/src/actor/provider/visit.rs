@@ -101,9 +101,10 @@ impl Provider {
             return;
         }
         for hope in std::mem::take(&mut self.neighbours.hopeful) {
-            let jobs = match self.queue.waits_for(&hope.model) {
-                true => 0,
-                false => self.spare_credits(&hope.model, hope.tokens, now),
+            let jobs = if self.queue.waits_for(&hope.model) {
+                0
+            } else {
+                self.spare_credits(&hope.model, hope.tokens, now)
             };
             if jobs > 0 {
                 self.hub.tell_provider(&hope.home, Spare { by: self.id().clone(), jobs });
@@ -146,10 +147,11 @@ impl On<Declined> for Provider {
         self.neighbours.full.insert(by);
         self.fell_over = self.fell_over.saturating_sub(1);
         job.progress.step_back();
-        match self.is_open(me.now()) {
+        if self.is_open(me.now()) {
             // It was sent away for its own failures here: it comes back with the usual delay.
-            true => self.try_later(job, me.now()),
-            false => self.queue_first(job),
+            self.try_later(job, me.now());
+        } else {
+            self.queue_first(job);
         }
         self.turn(me);
     }
