@@ -127,12 +127,12 @@ fn every_kind_of_row_has_exactly_one_line() {
 fn the_summary_tells_of_throttles_and_faults_what_the_provider_tells() {
     // What isn't said in the configuration must be run into: the snippet can't say "per 300 ms".
     let limit = LimitSpec::requests(8, millis(300));
-    let faults = FaultRates { error: 0.05, ..FaultRates::default() };
+    let faults = FaultRates { error: 0.12, ..FaultRates::default() };
     let spec = SimSpec { faults, seed: 5, ..SimSpec::with_keys(4) };
     let spec = spec.limited(limit).first_byte(Latency::Fixed(millis(5)));
     let sim = start(spec.key(3, |key| key.conducting(Conduct::Invalid)));
     let desk = desk(&sim, 100);
-    let summary = desk.run(&TO_OUT).exited(0).summary();
+    let summary = desk.run(&[&TO_OUT[..], &["--attempts", "20"]].concat()).exited(0).summary();
     let ledger = sim.ledger_with_requests();
     let numbers = |name: &str| summary[name].as_u64().expect("a number");
     assert_eq!(["rows", "ok", "lost"].map(numbers), [100, 100, 0]);

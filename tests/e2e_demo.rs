@@ -2,6 +2,8 @@
 
 mod support;
 
+use keywheel::demo::PROMPTS;
+
 use support::program::Desk;
 
 #[test]
@@ -9,7 +11,7 @@ fn the_demo_serves_every_prompt_and_says_what_happened() {
     let ended = Desk::empty().run(&["demo", "--json"]);
     let summary = ended.exited(0).summary();
     let numbers = |name: &str| summary[name].as_u64().expect("a number");
-    assert_eq!(["rows", "ok"].map(numbers), [keywheel::demo::PROMPTS as u64; 2]);
+    assert_eq!(["rows", "ok"].map(numbers), [PROMPTS as u64; 2]);
     assert_eq!(["failed", "invalid", "lost", "not_run"].map(numbers), [0; 4]);
     assert!(numbers("fell_over") > 0, "{summary}");
 
@@ -19,7 +21,7 @@ fn the_demo_serves_every_prompt_and_says_what_happened() {
     told("beta takes over jobs of alpha");
     told("alpha rests as a whole");
     told("alpha is well again");
-    told(&format!("{} ok, 0 failed, 0 invalid, none lost", keywheel::demo::PROMPTS));
+    told(&format!("{PROMPTS} ok, 0 failed, 0 invalid, none lost"));
 
     let status = |name: &str| {
         let mut keys = summary["keys"].as_array().expect("a list").iter();

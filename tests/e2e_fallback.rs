@@ -90,8 +90,8 @@ async fn a_provider_without_a_living_key_is_passed_over() {
 
 #[tokio::test]
 async fn a_passing_fault_is_repaired_where_it_happened() {
-    let faults = FaultRates { error: 0.05, cut: 0.05, ..FaultRates::default() };
-    let world = Scenario::of(SimSpec { faults, seed: 3, ..SimSpec::with_keys(3) }).start();
+    let faults = FaultRates { error: 0.03, cut: 0.03, ..FaultRates::default() };
+    let world = Scenario::of(SimSpec { faults, seed: 1, ..SimSpec::with_keys(3) }).start();
     let seen = world.send_many("r", 100).await;
     let [error, cut] = [Outcome::Error, Outcome::Cut].map(|outcome| world.ledger().count(outcome));
     assert!(error > 0 && cut > 0, "{error} errors, {cut} cuts");

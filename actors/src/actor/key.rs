@@ -264,6 +264,11 @@ impl Key {
                 self.counts.cancelled += 1;
                 Verdict::Neutral
             }
+            // Stopped with its job still in hand: it never left.
+            End::Failed { fault, back: back @ Some(_) } if fault.reason == Reason::Stopped => {
+                self.counts.calls = self.counts.calls.saturating_sub(1);
+                Verdict::Failed { fault, back }
+            }
             End::Failed { fault, back } => {
                 shared = self.failed(now, outcome.made.started, &outcome.made.model, &fault);
                 Verdict::Failed { fault, back }
