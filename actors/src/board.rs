@@ -146,8 +146,6 @@ pub enum Cause {
     Fault(Reason),
     /// Somebody's command, or the configuration.
     Operator,
-    /// Its actor crashed.
-    Crash,
 }
 
 impl Cause {
@@ -156,7 +154,6 @@ impl Cause {
         match self {
             Self::Fault(reason) => reason.as_str(),
             Self::Operator => "operator",
-            Self::Crash => "crash",
         }
     }
 }

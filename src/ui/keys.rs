@@ -205,7 +205,10 @@ mod tests {
                 ),
                 "rate_limited 5h: quota_used_up",
             ),
-            (resting(KeyState::Failed, Cause::Crash, Some(Duration::from_secs(900))), "failed 15m: crash"),
+            (
+                resting(KeyState::Failed, Cause::Fault(Reason::MoneyGone), Some(Duration::from_secs(900))),
+                "failed 15m: money_gone",
+            ),
             (resting(KeyState::Disabled, Cause::Operator, None), "disabled: operator"),
             (KeyStatus { state: KeyState::Disabled, why: None }, "disabled"),
         ];
