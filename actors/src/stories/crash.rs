@@ -1,10 +1,11 @@
 //! Let it crash: a panic costs its actor and nobody else.
 
+use crate::error::SendError;
 use crate::event::EventKind;
 use crate::spec::Limits;
 use crate::upstream::Step;
 
-use super::scenario::{Scenario, World, key_id, millis, ok, secs, throttled};
+use super::scenario::{Scenario, World, key_id, millis, ok, secs, throttled, unauthorized};
 
 fn slow() -> Step {
     Step::answer(200, "{}").after(secs(2))
@@ -117,6 +118,21 @@ fn jobs_in_a_crashing_mailbox_find_their_way_back() {
                 assert!(seen.ending.is_ok(), "{seen:?}");
             }
             world.advance(secs(61)).await;
+        }
+    });
+}
+
+#[test]
+fn a_job_whose_other_provider_was_given_up_ends_when_its_own_keys_are_dead() {
+    let scenario = Scenario::providers([("p", ["a"].as_slice()), ("q", ["b"].as_slice())]);
+    scenario.upstream("a", [unauthorized()]).run(|world| async move {
+        for _ in 0..4 {
+            assert!(world.wheel.crash_provider(&"q".into()));
+            world.advance(secs(1)).await;
+        }
+        for _ in 0..2 {
+            let seen = world.send().await;
+            assert!(matches!(seen.error(), SendError::Unavailable { retry_after: None, .. }), "{seen:?}");
         }
     });
 }

@@ -186,7 +186,15 @@ impl Provider {
         match self.wait(&job, resume, now) {
             Wait::Here => Some(job),
             Wait::Visit => self.visit_next(job),
-            Wait::MoveOn => self.move_on(job, "no key is back in time", now),
+            Wait::MoveOn => {
+                let job = self.move_on(job, "no key is back in time", now)?;
+                if !resume.is_never() {
+                    return Some(job);
+                }
+                // Nobody here will ever serve it, and whoever else could have is gone.
+                self.end_unavailable(job, None);
+                None
+            }
             Wait::End { retry_after } => {
                 self.end_unavailable(job, retry_after);
                 None
