@@ -4,6 +4,7 @@ pub mod cli;
 
 pub mod command;
 
+pub mod admin;
 pub mod batch;
 pub mod config;
 pub mod demo;

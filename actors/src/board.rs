@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use dashmap::DashMap;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
 use crate::id::{KeyId, ProviderId};
@@ -72,7 +72,7 @@ pub struct KeyView {
 }
 
 /// What a key has done since the wheel started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyCounts {
     /// Calls made.
     pub calls: u64,
@@ -98,7 +98,7 @@ pub struct KeyStatus {
 }
 
 /// The four public statuses.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyState {
     /// Takes jobs.
@@ -139,7 +139,7 @@ pub struct Why {
 }
 
 /// What put a key to rest.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// A call that failed for this reason.

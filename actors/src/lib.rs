@@ -7,6 +7,7 @@ mod wheel;
 
 mod actor;
 
+pub mod store;
 pub mod upstream;
 
 pub mod dialect;

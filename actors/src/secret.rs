@@ -1,9 +1,12 @@
 //! A credential that can't be printed by accident.
 
 use std::fmt;
+use std::str::FromStr;
 
 use bytes::Bytes;
+use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Shorter keys are shown not at all: four of their characters would say too much.
 const MASKABLE_CHARS_MIN: usize = 20;
@@ -68,6 +71,93 @@ impl Secret {
     }
 }
 
+impl Secret {
+    /// What tells this key from others in logs and state, and says nothing about it.
+    pub fn fingerprint(&self, key: &FingerprintKey) -> Fingerprint {
+        let tag = hmac::sign(&key.0, self.expose().as_bytes());
+        let mut short = [0; 6];
+        short.copy_from_slice(&tag.as_ref()[..6]);
+        Fingerprint(short)
+    }
+}
+
+/// The key of all fingerprints of one installation: without it nobody can try secrets against a fingerprint.
+#[derive(Clone)]
+pub struct FingerprintKey(hmac::Key);
+
+impl FingerprintKey {
+    /// Bytes of the key: as many as SHA-256 gives.
+    pub const BYTES: usize = 32;
+
+    /// Takes the key's bytes, from a random source.
+    pub fn new(bytes: &[u8; Self::BYTES]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
+    }
+}
+
+/// A key for one process only: fingerprints of the next one differ.
+impl Default for FingerprintKey {
+    fn default() -> Self {
+        Self::new(&std::array::from_fn(|_| fastrand::u8(..)))
+    }
+}
+
+impl fmt::Debug for FingerprintKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FingerprintKey(hidden)")
+    }
+}
+
+/// A keyed hash (HMAC-SHA-256) of a secret, cut to 48 bits and shown as 12 hexadecimal digits.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint([u8; 6]);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Fingerprint {
+    type Err = NotAFingerprint;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut bytes = [0; 6];
+        if text.len() != 12 || !text.is_ascii() {
+            return Err(NotAFingerprint);
+        }
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            let digits = &text[2 * index..2 * index + 2];
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| NotAFingerprint)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// What was taken for a fingerprint isn't 12 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a fingerprint has 12 hexadecimal digits")]
+pub struct NotAFingerprint;
+
+impl Serialize for Fingerprint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fingerprint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(hidden)")
@@ -92,6 +182,18 @@ mod tests {
         assert_eq!(long.masked(), "sk-proj-…1234");
         assert_eq!(Secret::new("sk-short").masked(), "********");
         assert_eq!(format!("{long:?}"), "Secret(hidden)");
+    }
+
+    #[test]
+    fn a_fingerprint_tells_keys_apart_and_depends_on_its_own_key() {
+        let here = FingerprintKey::new(&[1; 32]);
+        let a = Secret::new("sk-a").fingerprint(&here);
+        assert_eq!(a, Secret::new("sk-a").fingerprint(&here));
+        assert_ne!(a, Secret::new("sk-b").fingerprint(&here));
+        assert_ne!(a, Secret::new("sk-a").fingerprint(&FingerprintKey::new(&[2; 32])));
+        assert_eq!(a.to_string().len(), 12);
+        assert_eq!(a.to_string().parse(), Ok(a));
+        assert_eq!("12345678901g".parse::<Fingerprint>(), Err(NotAFingerprint));
     }
 
     #[test]

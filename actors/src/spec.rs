@@ -8,7 +8,7 @@ use ::http::HeaderMap;
 
 use crate::dialect::Dialect;
 use crate::id::{KeyName, Model, ProviderId, QuotaGroup};
-use crate::secret::Secret;
+use crate::secret::{FingerprintKey, Secret};
 use crate::wheel::StartError;
 
 /// A whole wheel.
@@ -22,6 +22,8 @@ pub struct WheelSpec {
     pub fallback_order: Vec<ProviderId>,
     /// Seed of every random choice. `None` for a new one each time.
     pub seed: Option<u64>,
+    /// Makes the fingerprints of keys.
+    pub fingerprints: FingerprintKey,
 }
 
 impl WheelSpec {
@@ -204,7 +206,8 @@ impl WindowLimit {
 }
 
 /// What a limit counts.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Dimension {
     /// Calls.
     Requests,

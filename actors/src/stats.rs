@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::id::KeyId;
 use crate::outcome::Reason;
 
 /// Counters since the wheel started.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatsReport {
     /// Per key that has ended a call.
     pub keys: BTreeMap<String, KeyStats>,
@@ -24,7 +24,7 @@ impl StatsReport {
 }
 
 /// One key's counters.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyStats {
     /// Calls that succeeded.
     pub succeeded: u64,

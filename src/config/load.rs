@@ -7,6 +7,7 @@ use keywheel_actors::id::ProviderId;
 use keywheel_actors::spec::{Rotation, Timeouts, WheelSpec};
 
 use super::address;
+use super::home::{self, Home};
 use super::layer;
 use super::ledger::{Ledger, report_repeats};
 use super::place::FileMap;
@@ -22,7 +23,7 @@ use super::tree::{Fields, Node};
 const READABLE_BY_MORE: u32 = 0o044;
 
 /// Sections that the format names, but this version doesn't act on.
-const UNUSED_SECTIONS: [&str; 2] = ["server", "admin"];
+const UNUSED_SECTIONS: [&str; 1] = ["server"];
 
 /// A configuration without mistakes. Its `Debug` hides the secrets.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +32,8 @@ pub struct Config {
     pub wheel: WheelSpec,
     /// Providers with `enabled = false`; they take no part in the wheel.
     pub disabled: Vec<ProviderId>,
+    /// The files that belong to it.
+    pub home: Home,
     /// The file that was read. `None` for a configuration made in memory.
     pub path: Option<PathBuf>,
     /// What is no mistake, but probably not meant.
@@ -63,7 +66,17 @@ pub fn load(source: &Source) -> Result<Config, ConfigError> {
 
 /// Reads the tree, noting mistakes in its ledger. What comes back is of use only if there are none.
 fn resolve(root: &Node<'_>, source: &Source, written: &Written) -> Config {
-    let known = ["fallback_order", "rotation", "timeouts", "provider", "route", "server", "admin"];
+    let known = [
+        "fallback_order",
+        "rotation",
+        "timeouts",
+        "provider",
+        "route",
+        "state",
+        "failures",
+        "server",
+        "admin",
+    ];
     let Some(fields) = root.fields(&known) else { return Config::default() };
     for name in UNUSED_SECTIONS {
         if let Some(section) = fields.get(name) {
@@ -87,8 +100,9 @@ fn resolve(root: &Node<'_>, source: &Source, written: &Written) -> Config {
     let disabled = providers.iter().filter(|provider| !provider.enabled).filter_map(route::id_of).collect();
     let providers = providers.into_iter().filter_map(|provider| provider.spec).collect();
     Config {
-        wheel: WheelSpec { providers, routes, fallback_order, seed: None },
+        wheel: WheelSpec { providers, routes, fallback_order, ..WheelSpec::default() },
         disabled,
+        home: home::read(&fields, source, &written.path),
         path: Some(written.path.clone()),
         warnings: Vec::new(),
     }

@@ -9,6 +9,7 @@
 mod address;
 mod endpoint;
 mod file;
+mod home;
 mod key;
 mod layer;
 mod ledger;
@@ -27,6 +28,7 @@ mod suggest;
 mod tree;
 
 pub use address::VARIABLE_PREFIX;
+pub use home::{FailureLog, Home};
 pub use load::{Config, load};
 pub use preset::{DIALECTS, PRESETS, Preset};
 pub use problem::{ConfigError, Place, Problem};

@@ -1,0 +1,176 @@
+//! What outlives the process: the health of keys, what they used of long windows, what was counted.
+//!
+//! Times in here are the calendar's, because the next process has another
+//! [`Clock`](crate::clock::Clock). The State actor is the only writer.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::board::{Cause, KeyState};
+use crate::id::{KeyId, Model, ProviderId, QuotaGroup};
+use crate::secret::Fingerprint;
+use crate::spec::Dimension;
+use crate::stats::KeyStats;
+
+/// Where memories are kept.
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// Everything that is remembered.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it can't be read.
+    fn load(&self) -> Result<Memory, StoreError>;
+
+    /// Keeps all of `changes`, durably, or none of them. Called by one thread at a time.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they can't be written; what was kept before stays.
+    fn save(&self, changes: &Changes) -> Result<(), StoreError>;
+}
+
+/// Everything that is remembered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Memory {
+    /// Per key.
+    pub keys: BTreeMap<KeyId, KeyMemory>,
+    /// Per quota group.
+    pub groups: BTreeMap<GroupId, GroupMemory>,
+    /// What was counted, per key.
+    pub stats: BTreeMap<KeyId, KeyStats>,
+    /// When its process was last known to live, and how it ended.
+    pub presence: Presence,
+}
+
+/// What is to be kept. `None` forgets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// Keys that changed.
+    pub keys: BTreeMap<KeyId, Option<KeyMemory>>,
+    /// Quota groups that changed.
+    pub groups: BTreeMap<GroupId, Option<GroupMemory>>,
+    /// Counters that changed.
+    pub stats: BTreeMap<KeyId, Option<KeyStats>>,
+    /// When this was written, and whether it is the last.
+    pub presence: Option<Presence>,
+}
+
+impl Changes {
+    /// Whether there is nothing to keep.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A quota group among all groups.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct GroupId {
+    /// The provider that it belongs to.
+    pub provider: ProviderId,
+    /// Its name there.
+    pub group: QuotaGroup,
+}
+
+/// One key's health and use.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct KeyMemory {
+    /// Of the secret. Another secret under the same name has nothing to remember.
+    pub fingerprint: Fingerprint,
+    /// What rests, and why.
+    pub rests: Vec<RestMemory>,
+    /// Unclassified failures in a row.
+    pub strikes: u32,
+    /// Throttles in a row.
+    pub throttles: u32,
+    /// Probes in a row that found no money.
+    pub money_probes: u32,
+    /// Calls at once, as far as it was learned.
+    pub concurrency: Option<u32>,
+    /// What its own limits were used.
+    pub windows: Vec<WindowMemory>,
+}
+
+/// What a quota group's limits were used.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GroupMemory {
+    /// By window.
+    pub windows: Vec<WindowMemory>,
+}
+
+/// One rest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RestMemory {
+    /// The model, if only one rests.
+    pub lane: Option<Model>,
+    /// Whether the whole quota group rests.
+    pub shared: bool,
+    /// The public status that follows.
+    pub state: KeyState,
+    /// Why.
+    pub cause: Cause,
+    /// Until when. `None`: until somebody acts.
+    pub until: Option<Wall>,
+    /// The provider's message, scrubbed.
+    pub message: Box<str>,
+}
+
+/// What one limit was used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WindowMemory {
+    /// What it counts.
+    pub dimension: Dimension,
+    /// In how long.
+    pub window: Duration,
+    /// Amounts, each with the latest moment at which it can have been used; oldest first.
+    pub uses: Vec<(Wall, u64)>,
+}
+
+/// When a process was last known to live, and how it ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// When this was written.
+    pub seen: Wall,
+    /// Whether the process ended by itself, with everything written.
+    pub closed: bool,
+}
+
+/// A date of the calendar, in milliseconds since 1970.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Wall(pub u64);
+
+impl From<SystemTime> for Wall {
+    /// Dates before 1970 become 1970.
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<Wall> for SystemTime {
+    /// Dates beyond a thousand years are clamped, so that arithmetic with them can't fail.
+    fn from(wall: Wall) -> Self {
+        const FAR_MS: u64 = 1_000 * 366 * 86_400 * 1_000;
+        UNIX_EPOCH + Duration::from_millis(wall.0.min(FAR_MS))
+    }
+}
+
+/// Why memories can't be read or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has it open.
+    #[error("another process has it open")]
+    InUse,
+    /// It was written by a version that is newer than this one.
+    #[error("it was written by a newer version (format {found}, this one reads up to {known})")]
+    TooNew {
+        /// The format's number in the file.
+        found: u64,
+        /// The newest that this version reads.
+        known: u64,
+    },
+    /// The disk, or what is on it.
+    #[error("{0}")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
