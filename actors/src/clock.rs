@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
@@ -83,13 +83,29 @@ fn nanos(duration: Duration) -> u64 {
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
-    start_wall: SystemTime,
+    calendar: Calendar,
+}
+
+/// Where the date comes from.
+#[derive(Clone, Copy, Debug)]
+enum Calendar {
+    /// The system, which may correct itself at any time.
+    System,
+    /// It was this at the start, and goes on with the clock.
+    #[cfg(test)]
+    Since(SystemTime),
 }
 
 impl Clock {
     /// Starts at [`Moment::ZERO`] now.
     pub fn start() -> Self {
-        Self { start: Instant::now(), start_wall: SystemTime::now() }
+        Self { start: Instant::now(), calendar: Calendar::System }
+    }
+
+    /// Starts now, at that date, which goes on as tokio's clock does.
+    #[cfg(test)]
+    pub(crate) fn starting_at(date: SystemTime) -> Self {
+        Self { start: Instant::now(), calendar: Calendar::Since(date) }
     }
 
     /// Now.
@@ -97,9 +113,23 @@ impl Clock {
         Moment::after_start(self.start.elapsed())
     }
 
-    /// The calendar's date of `moment`, by the calendar as it stood at the start.
+    /// The calendar's date of `moment`, by the calendar as it stands now.
     pub fn wall(&self, moment: Moment) -> SystemTime {
-        self.start_wall + moment.since_start()
+        let (now, today) = (self.now(), self.today());
+        if moment >= now {
+            today.checked_add(moment.since(now)).unwrap_or(today)
+        } else {
+            today.checked_sub(now.since(moment)).unwrap_or(UNIX_EPOCH)
+        }
+    }
+
+    /// The calendar's date.
+    pub fn today(&self) -> SystemTime {
+        match self.calendar {
+            Calendar::System => SystemTime::now(),
+            #[cfg(test)]
+            Calendar::Since(start) => start + self.start.elapsed(),
+        }
     }
 
     /// `moment` as tokio's timers want it; far moments are clamped to a year.

@@ -13,6 +13,8 @@
 //! | unclassified | – | key | from the `max_failures`-th on: failed, 1 min · 2ⁿ up to 1 h |
 //! | anything of the provider, the request or ours | – | | never the key's fault |
 
+mod memory;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::board::{Cause, KeyState, KeyStatus, Why};
@@ -20,6 +22,8 @@ use crate::clock::Moment;
 use crate::id::Model;
 use crate::outcome::{Fault, Reason, Scope};
 use crate::spec::{DAY, Rotation};
+
+pub use memory::{HealthPast, RestPast};
 
 use super::backoff::{Backoff, Jitter, jitter_on_hint, money_probe_after};
 

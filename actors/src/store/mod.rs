@@ -3,6 +3,9 @@
 //! Times in here are the calendar's, because the next process has another
 //! [`Clock`](crate::clock::Clock). The State actor is the only writer.
 
+mod disk;
+mod scripted;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,6 +17,9 @@ use crate::id::{KeyId, Model, ProviderId, QuotaGroup};
 use crate::secret::Fingerprint;
 use crate::spec::Dimension;
 use crate::stats::KeyStats;
+
+pub use disk::Disk;
+pub use scripted::Scripted;
 
 /// Where memories are kept.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
@@ -43,6 +49,27 @@ pub struct Memory {
     pub presence: Presence,
 }
 
+impl Memory {
+    /// Takes `changes` over.
+    pub fn apply(&mut self, changes: &Changes) {
+        apply(&mut self.keys, &changes.keys);
+        apply(&mut self.groups, &changes.groups);
+        apply(&mut self.stats, &changes.stats);
+        if let Some(presence) = changes.presence {
+            self.presence = presence;
+        }
+    }
+}
+
+fn apply<K: Ord + Clone, V: Clone>(known: &mut BTreeMap<K, V>, changes: &BTreeMap<K, Option<V>>) {
+    for (key, value) in changes {
+        match value {
+            Some(value) => drop(known.insert(key.clone(), value.clone())),
+            None => drop(known.remove(key)),
+        }
+    }
+}
+
 /// What is to be kept. `None` forgets.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Changes {
@@ -60,6 +87,14 @@ impl Changes {
     /// Whether there is nothing to keep.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Adds what is newer.
+    pub fn then(&mut self, newer: Self) {
+        self.keys.extend(newer.keys);
+        self.groups.extend(newer.groups);
+        self.stats.extend(newer.stats);
+        self.presence = newer.presence.or(self.presence);
     }
 }
 
@@ -124,6 +159,8 @@ pub struct WindowMemory {
     pub window: Duration,
     /// Amounts, each with the latest moment at which it can have been used; oldest first.
     pub uses: Vec<(Wall, u64)>,
+    /// Reserved, and perhaps used since this was written.
+    pub ahead: u64,
 }
 
 /// When a process was last known to live, and how it ended.

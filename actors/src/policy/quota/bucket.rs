@@ -65,6 +65,16 @@ impl TokenBucket {
         }
     }
 
+    /// What can still be corrected; an older call is only in the level.
+    pub(super) const fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Its size.
+    pub(super) const fn burst(&self) -> u64 {
+        self.burst
+    }
+
     /// How much may be taken at `now`.
     pub(super) fn room(&self, now: Moment) -> u64 {
         let now = self.scaled(now);

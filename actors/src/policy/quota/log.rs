@@ -27,6 +27,16 @@ impl SlidingLog {
         Self { count: count.max(1), counted, history: History::new(counted), used: 0 }
     }
 
+    /// What it counts.
+    pub(super) const fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The limit.
+    pub(super) const fn count(&self) -> u64 {
+        self.count
+    }
+
     /// How much may be taken at `now`.
     pub(super) fn room(&self, now: Moment) -> u64 {
         let expired: u128 = self

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::bucket::TokenBucket;
 use super::log::SlidingLog;
+use super::reserve::Reserve;
 use crate::clock::Moment;
 use crate::spec::{Dimension, WindowLimit};
 
@@ -17,6 +18,11 @@ pub const GUARD_MAX: Duration = Duration::from_millis(25);
 /// A short window must not lose more than this part of itself to the guard: 1 %.
 const GUARD_SHARE_OF_WINDOW: u32 = 100;
 
+/// The windows' own time begins so long before the wheel's: what an earlier process used has its place there.
+const PAST: Duration = Duration::from_secs(2 * 86_400);
+/// How soon to ask again when only a reservation is missing: about what a disk takes to keep one.
+const RESERVE_RETRY: Duration = Duration::from_millis(20);
+
 /// The guard of a window unless said otherwise: [`GUARD_MAX`], or 1 % of a short window.
 pub fn default_guard(window: Duration) -> Duration {
     GUARD_MAX.min(window / GUARD_SHARE_OF_WINDOW)
@@ -28,7 +34,7 @@ pub fn default_guard(window: Duration) -> Duration {
 /// it does, the later moment counts.
 #[derive(Clone, Debug)]
 pub struct Quota {
-    windows: Vec<Window>,
+    pub(super) windows: Vec<Window>,
     /// The last call's start.
     latest: Moment,
     /// The tightest rate of the request windows, per second.
@@ -176,9 +182,12 @@ impl Quota {
 
 /// One limit and how it is kept.
 #[derive(Clone, Debug)]
-struct Window {
-    dimension: Dimension,
+pub(super) struct Window {
+    pub(super) dimension: Dimension,
+    pub(super) length: Duration,
     kind: Kind,
+    /// For a limit whose use must never be forgotten: what may be used before the disk has to hear of more.
+    pub(super) reserve: Option<Reserve>,
 }
 
 #[derive(Clone, Debug)]
@@ -193,11 +202,11 @@ impl Window {
             None => Kind::Log(SlidingLog::new(limit.count, limit.window, guard)),
             Some(burst) => Kind::Bucket(TokenBucket::new(limit.count, limit.window, burst, guard)),
         };
-        Self { dimension: limit.dimension, kind }
+        Self { dimension: limit.dimension, length: limit.window, kind, reserve: None }
     }
 
     /// What a call of `tokens` takes from it.
-    const fn amount(&self, tokens: u64) -> u64 {
+    pub(super) const fn amount(&self, tokens: u64) -> u64 {
         match self.dimension {
             Dimension::Requests => 1,
             Dimension::Tokens => tokens,
@@ -205,30 +214,73 @@ impl Window {
     }
 
     fn room(&self, now: Moment) -> u64 {
-        match &self.kind {
+        let now = now + PAST;
+        let room = match &self.kind {
             Kind::Log(log) => log.room(now),
             Kind::Bucket(bucket) => bucket.room(now),
-        }
+        };
+        self.reserve.as_ref().map_or(room, |reserve| room.min(reserve.left()))
     }
 
     fn earliest(&self, now: Moment, amount: u64) -> Moment {
-        match &self.kind {
-            Kind::Log(log) => log.earliest(now, amount),
-            Kind::Bucket(bucket) => bucket.earliest(now, amount),
+        let axis = now + PAST;
+        let earliest = match &self.kind {
+            Kind::Log(log) => log.earliest(axis, amount),
+            Kind::Bucket(bucket) => bucket.earliest(axis, amount),
+        };
+        let earliest = if earliest.is_never() { earliest } else { earliest - PAST };
+        match &self.reserve {
+            Some(reserve) if reserve.left() < amount => earliest.max(now + RESERVE_RETRY),
+            Some(_) | None => earliest,
         }
     }
 
     fn record(&mut self, now: Moment, amount: u64) {
+        self.count(now + PAST, amount);
+        if let Some(reserve) = &mut self.reserve {
+            reserve.draw(amount);
+        }
+    }
+
+    /// Counts on the windows' own axis.
+    fn count(&mut self, axis: Moment, amount: u64) {
         match &mut self.kind {
-            Kind::Log(log) => log.record(now, amount),
-            Kind::Bucket(bucket) => bucket.record(now, amount),
+            Kind::Log(log) => log.record(axis, amount),
+            Kind::Bucket(bucket) => bucket.record(axis, amount),
         }
     }
 
     fn correct(&mut self, at: Moment, from: u64, to: u64) {
+        let at = at + PAST;
         match &mut self.kind {
             Kind::Log(log) => log.correct(at, from, to),
             Kind::Bucket(bucket) => bucket.correct(at, from, to),
+        }
+        if let Some(reserve) = &mut self.reserve {
+            reserve.correct(from, to);
+        }
+    }
+
+    /// Counts what was used `ago` before `now`; older uses come first.
+    pub(super) fn recall(&mut self, now: Moment, ago: Duration, amount: u64) {
+        self.count(now + PAST - ago, amount);
+    }
+
+    /// Everything that it still counts, oldest first: how long before `now`, and how much.
+    pub(super) fn uses(&self, now: Moment) -> Vec<(Duration, u64)> {
+        let history = match &self.kind {
+            Kind::Log(log) => log.history(),
+            Kind::Bucket(bucket) => bucket.history(),
+        };
+        let now = now + PAST;
+        history.iter().map(|entry| (now.since(entry.last), entry.amount)).collect()
+    }
+
+    /// How much it grants in one go.
+    pub(super) fn whole(&self) -> u64 {
+        match &self.kind {
+            Kind::Log(log) => log.count(),
+            Kind::Bucket(bucket) => bucket.burst(),
         }
     }
 }
