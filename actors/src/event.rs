@@ -88,6 +88,13 @@ pub enum EventKind {
         /// Why.
         why: String,
     },
+    /// What happens can't be kept: a restart will forget it.
+    StateNotKept {
+        /// Why.
+        why: String,
+    },
+    /// What happens is kept again.
+    StateKept,
 }
 
 /// What becomes of a job whose call failed.

@@ -29,4 +29,6 @@ pub mod unit;
 #[cfg(test)]
 mod stories;
 
-pub use wheel::{Answer, AnswerBody, CommandError, DrainReport, KeyCommand, StartError, Wheel};
+pub use wheel::{
+    Answer, AnswerBody, CommandError, DrainReport, Keeping, Kept, KeyCommand, StartError, Wheel,
+};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -15,7 +15,9 @@ use tokio::sync::{broadcast, oneshot, watch};
 use crate::actor::hub::{Hub, HubParts};
 use crate::actor::job::Job;
 use crate::actor::kernel;
-use crate::actor::message::{Command, Crash, CrashKey, DrainAll, GetStats, Halt, Submit};
+use crate::actor::message::{
+    CloseState, Command, Crash, CrashKey, DrainAll, GetStats, Halt, Remember, Submit,
+};
 use crate::actor::root::Root;
 use crate::board::Board;
 use crate::clock::Clock;
@@ -26,8 +28,11 @@ use crate::id::{JobId, KeyId, ProviderId};
 use crate::outcome::{Served, Usage};
 use crate::policy::route::{Candidate, Progress, Routes};
 use crate::request::{Request, Terms};
+#[cfg(test)]
+use crate::spec::DAY;
 use crate::spec::{Dimension, ProviderSpec, WheelSpec};
 use crate::stats::StatsReport;
+use crate::store::{Memory, Store, StoreError};
 use crate::upstream::{BodyStream, Upstream};
 
 /// A running actor system. Clones are handles to the same one; it stops when the last of them goes.
@@ -47,6 +52,9 @@ struct Inner {
     draining: AtomicBool,
 }
 
+/// A disk that hasn't answered by then is as good as none.
+const KEPT_WITHIN: Duration = Duration::from_secs(5);
+
 /// Events kept for a watcher that is slow.
 const EVENTS_KEPT: usize = 4_096;
 
@@ -56,15 +64,37 @@ impl Wheel {
     /// # Errors
     /// [`StartError`] if the thread or its runtime can't be had, or the specification contradicts itself.
     pub fn start(spec: WheelSpec, upstream: Arc<dyn Upstream>) -> Result<Self, StartError> {
+        Self::begin(spec, upstream, None)
+    }
+
+    /// Like [`Wheel::start`], with what `store` remembers, and with everything kept there that a restart
+    /// must not forget.
+    ///
+    /// # Errors
+    /// [`StartError`], also if what is remembered can't be read.
+    pub fn remembering(
+        spec: WheelSpec,
+        upstream: Arc<dyn Upstream>,
+        store: Arc<dyn Store>,
+    ) -> Result<Self, StartError> {
+        Self::begin(spec, upstream, Some(store))
+    }
+
+    fn begin(
+        spec: WheelSpec,
+        upstream: Arc<dyn Upstream>,
+        store: Option<Arc<dyn Store>>,
+    ) -> Result<Self, StartError> {
         spec.check()?;
+        let memory = store.as_ref().map_or_else(|| Ok(Memory::default()), |store| store.load())?;
+        let parts = hub_parts(&spec, upstream, Clock::start(), store, memory);
         let runtime = Builder::new_multi_thread().enable_all().thread_name("keywheel").build();
         let runtime = Arc::new(runtime.map_err(StartError::System)?);
         let handle = runtime.handle().clone();
-        let seed = spec.seed;
         let (started, start) = mpsc::channel();
         let actors = move || {
             kernel::run_system(runtime, |halt| {
-                let (beginning, ready) = Beginning::of(spec, upstream, seed);
+                let (beginning, ready) = Beginning::of(spec, parts);
                 beginning.spawn(halt);
                 // The other end waits below and nowhere else.
                 let _ = started.send(ready);
@@ -127,16 +157,24 @@ impl Wheel {
         self.inner.hub.stats.ask(GetStats).await.ok_or(CommandError::Stopped)
     }
 
-    /// Commands one key. When this returns the command holds: a disabled key makes no further call.
+    /// Commands one key. When this returns the command holds: a disabled key makes no further call. Whether
+    /// it also holds after a restart is what it returns.
     ///
     /// # Errors
     /// [`CommandError`] if there is no such key.
-    pub async fn command(&self, key: &KeyId, command: KeyCommand) -> Result<(), CommandError> {
+    pub async fn command(&self, key: &KeyId, command: KeyCommand) -> Result<Kept, CommandError> {
         let unknown = || CommandError::NoSuchKey(key.clone());
         let provider = self.inner.hub.provider(&key.provider).ok_or_else(unknown)?;
         let order = Command { key: key.key.clone(), command };
         let obeyed = provider.ask(order).await.ok_or(CommandError::Stopped)?.ok_or_else(unknown)?;
-        obeyed.await.map_err(|_| CommandError::Stopped)
+        let kept = tokio::time::timeout(KEPT_WITHIN, obeyed).await;
+        let late = || Kept::InMemory { why: "the disk doesn't answer".into() };
+        kept.map_or_else(|_| Ok(late()), |kept| kept.map_err(|_| CommandError::Stopped))
+    }
+
+    /// Whether what happens is kept for the next process.
+    pub fn keeping(&self) -> Keeping {
+        self.inner.hub.keeping.borrow().clone()
     }
 
     /// Makes a key's actor panic: supervision that was never tried doesn't work. False if there is none.
@@ -174,9 +212,26 @@ impl Wheel {
                 break;
             }
         }
+        self.remember().await;
         // Without Root the actors have stopped already.
         let _ = self.inner.hub.root.tell(Halt);
         total
+    }
+
+    /// Has everything kept that the next process should know.
+    async fn remember(&self) {
+        let Some(state) = &self.inner.hub.state else { return };
+        for provider in self.inner.hub.providers() {
+            for key in provider.ask(Remember).await.unwrap_or_default() {
+                // A key that has died meanwhile told State what it had to.
+                let _ = key.await;
+            }
+        }
+        if let Some(closed) = state.ask(CloseState).await
+            && tokio::time::timeout(KEPT_WITHIN, closed).await.is_err()
+        {
+            tracing::error!("the disk doesn't answer: the next process will remember less");
+        }
     }
 }
 
@@ -200,6 +255,27 @@ impl fmt::Debug for Wheel {
     }
 }
 
+fn hub_parts(
+    spec: &WheelSpec,
+    upstream: Arc<dyn Upstream>,
+    clock: Clock,
+    store: Option<Arc<dyn Store>>,
+    memory: Memory,
+) -> HubParts {
+    HubParts {
+        clock,
+        upstream,
+        board: Board::default(),
+        dead_letters: Arc::default(),
+        cut_off: watch::Sender::new(false),
+        seed: spec.seed.unwrap_or_else(|| fastrand::u64(..)),
+        fingerprints: spec.fingerprints.clone(),
+        keeping: watch::Sender::new(if store.is_some() { Keeping::Durably } else { Keeping::Nothing }),
+        store,
+        memory: Arc::new(Mutex::new(memory)),
+    }
+}
+
 /// A wheel whose Root is about to start.
 struct Beginning {
     spec: WheelSpec,
@@ -217,17 +293,9 @@ struct Ready {
 }
 
 impl Beginning {
-    fn of(spec: WheelSpec, upstream: Arc<dyn Upstream>, seed: Option<u64>) -> (Self, Ready) {
+    fn of(spec: WheelSpec, parts: HubParts) -> (Self, Ready) {
         let (ready, hub) = oneshot::channel();
         let (watchers, _) = broadcast::channel(EVENTS_KEPT);
-        let parts = HubParts {
-            clock: Clock::start(),
-            upstream,
-            board: Board::default(),
-            dead_letters: Arc::default(),
-            cut_off: watch::Sender::new(false),
-            seed: seed.unwrap_or_else(|| fastrand::u64(..)),
-        };
         let tokens_limited = |provider: &&ProviderSpec| {
             let windows = provider.keys.iter().flat_map(|key| &key.limits.windows);
             windows.into_iter().any(|window| window.dimension == Dimension::Tokens)
@@ -284,11 +352,26 @@ pub(crate) fn paused<F: Future>(
     upstream: Arc<dyn Upstream>,
     story: impl FnOnce(Wheel) -> F,
 ) -> F::Output {
+    paused_remembering(spec, upstream, None, std::time::UNIX_EPOCH + DAY * 20_000, story)
+}
+
+/// Like [`paused`], with a store, beginning at `date`.
+#[cfg(test)]
+pub(crate) fn paused_remembering<F: Future>(
+    spec: WheelSpec,
+    upstream: Arc<dyn Upstream>,
+    store: Option<Arc<dyn Store>>,
+    date: std::time::SystemTime,
+    story: impl FnOnce(Wheel) -> F,
+) -> F::Output {
     let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
     kernel::block_on(runtime, |halt| async {
         spec.check().expect("a sound specification");
-        let seed = spec.seed;
-        let (beginning, ready) = Beginning::of(spec, upstream, Some(seed.unwrap_or(1)));
+        let spec = WheelSpec { seed: spec.seed.or(Some(1)), ..spec };
+        let memory = store.as_ref().map(|store| store.load().expect("the store can be read"));
+        let clock = Clock::starting_at(date);
+        let parts = hub_parts(&spec, upstream, clock, store, memory.unwrap_or_default());
+        let (beginning, ready) = Beginning::of(spec, parts);
         beginning.spawn(halt);
         let Ready { hub, routes, estimators, watchers } = ready;
         let hub = hub.await.expect("Root starts");
@@ -307,6 +390,38 @@ pub enum KeyCommand {
     Rest(Duration),
     /// Forget its failures and rests.
     Reset,
+}
+
+/// Whether something that holds now also holds after a restart.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Kept {
+    /// It is on disk.
+    Durably,
+    /// It isn't.
+    InMemory {
+        /// Why.
+        why: Arc<str>,
+    },
+}
+
+impl Kept {
+    pub(crate) fn not() -> Self {
+        Self::InMemory { why: "this wheel has no store".into() }
+    }
+}
+
+/// Whether what happens is kept for the next process.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Keeping {
+    /// There is no store.
+    Nothing,
+    /// All of it, within seconds.
+    Durably,
+    /// Not at the moment.
+    Failing {
+        /// Why.
+        why: Arc<str>,
+    },
 }
 
 /// A served job.
@@ -359,6 +474,9 @@ pub enum StartError {
     /// The specification contradicts itself.
     #[error("{0}")]
     Spec(String),
+    /// What an earlier process left can't be read.
+    #[error("can't read what is remembered")]
+    Store(#[from] StoreError),
 }
 
 impl StartError {

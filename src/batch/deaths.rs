@@ -48,7 +48,9 @@ impl Deaths {
             | EventKind::ProviderResumed { .. }
             | EventKind::ProviderRestarted { .. }
             | EventKind::ProviderLost { .. }
-            | EventKind::FellBack { .. } => {}
+            | EventKind::FellBack { .. }
+            | EventKind::StateNotKept { .. }
+            | EventKind::StateKept => {}
         }
     }
 

@@ -78,6 +78,10 @@ impl Feed {
                 .helping
                 .insert((from.clone(), to.clone()))
                 .then(|| (Colour::Yellow, format!("{to} takes over jobs of {from}"))),
+            EventKind::StateNotKept { why } => {
+                Some((Colour::Red, format!("the state isn't kept, a restart will forget: {}", short(why))))
+            }
+            EventKind::StateKept => Some((Colour::Green, "the state is kept again".to_owned())),
             EventKind::CallFailed { .. } => None,
         }
     }

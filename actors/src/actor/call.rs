@@ -25,7 +25,7 @@ use crate::policy::budget::RetryKind;
 use crate::policy::pick::KeyIndex;
 use crate::policy::route::Charge;
 use crate::request::Delivery;
-use crate::secret::Secret;
+use crate::secret::{Fingerprint, Secret};
 use crate::spec::Timeouts;
 use crate::upstream::{BodyStream, Call, Response, TransportError};
 use crate::wheel::{Answer, AnswerBody};
@@ -44,6 +44,7 @@ const BODY_BYTES_MAX: usize = 64 << 20;
 pub(crate) struct Line {
     pub(crate) key: KeyId,
     pub(crate) secret: Secret,
+    pub(crate) fingerprint: Fingerprint,
     /// The credential as headers, made once.
     pub(crate) credential: HeaderMap,
     pub(crate) dialect: Arc<dyn Dialect>,

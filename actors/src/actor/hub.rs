@@ -3,19 +3,25 @@
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
 use crate::board::Board;
 use crate::clock::Clock;
+use crate::clock::Moment;
 use crate::id::ProviderId;
+use crate::secret::FingerprintKey;
+use crate::store::{Changes, Memory, Store};
 use crate::upstream::Upstream;
+use crate::wheel::Keeping;
 
 use super::kernel::{Message, On, Ref};
-use super::message::{Forward, Report};
+use super::memory::Recollection;
+use super::message::{Forward, Persist, Report};
 use super::provider::Provider;
 use super::root::Root;
+use super::state::{State, Told};
 use super::stats::Stats;
 
 /// What there is before the first actor.
@@ -28,6 +34,13 @@ pub(crate) struct HubParts {
     /// Turns true when calls under way must end: the grace of a drain is over.
     pub(crate) cut_off: watch::Sender<bool>,
     pub(crate) seed: u64,
+    pub(crate) fingerprints: FingerprintKey,
+    /// Where what outlives the process is kept.
+    pub(crate) store: Option<Arc<dyn Store>>,
+    /// What an earlier process left, and what was kept since.
+    pub(crate) memory: Arc<Mutex<Memory>>,
+    /// Whether the store keeps what it is given.
+    pub(crate) keeping: watch::Sender<Keeping>,
 }
 
 /// Shared by all actors of one wheel.
@@ -35,6 +48,8 @@ pub(crate) struct Hub {
     pub(crate) parts: HubParts,
     pub(crate) root: Ref<Root>,
     pub(crate) stats: Ref<Stats>,
+    /// `None`: nothing outlives the process.
+    pub(crate) state: Option<Ref<State>>,
     directory: RwLock<HashMap<ProviderId, Ref<Provider>>>,
 }
 
@@ -47,8 +62,32 @@ impl Deref for Hub {
 }
 
 impl Hub {
-    pub(crate) fn new(parts: HubParts, root: Ref<Root>, stats: Ref<Stats>) -> Self {
-        Self { parts, root, stats, directory: RwLock::default() }
+    pub(crate) fn new(
+        parts: HubParts,
+        root: Ref<Root>,
+        stats: Ref<Stats>,
+        state: Option<Ref<State>>,
+    ) -> Self {
+        Self { parts, root, stats, state, directory: RwLock::default() }
+    }
+
+    /// Every provider as it lives now.
+    pub(crate) fn providers(&self) -> Vec<Ref<Provider>> {
+        self.directory.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Looks into what is remembered.
+    pub(crate) fn recollect<T>(&self, now: Moment, look: impl FnOnce(&Recollection<'_>) -> T) -> T {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        look(&Recollection::of(&memory, self.clock, now))
+    }
+
+    /// Has State keep this. Gives `told` back if there is nobody to keep anything.
+    pub(crate) fn persist(&self, changes: Changes, told: Option<Told>) -> Option<Told> {
+        match &self.state {
+            Some(state) => state.tell(Persist { changes, told }).err().and_then(|persist| persist.told),
+            None => told,
+        }
     }
 
     /// The provider as it lives now. Root alone writes; a start or a restart is rare.

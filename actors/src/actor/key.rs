@@ -1,5 +1,6 @@
 //! The key actor: one credential, its limits, and the last word on using it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,24 +12,33 @@ use crate::id::Model;
 use crate::outcome::{Fault, Gauges, Reason};
 use crate::policy::concurrency::Concurrency;
 use crate::policy::credits::Credits;
-use crate::policy::key_state::{KeyHealth, Reach, Rest, Sharing};
+use crate::policy::key_state::{KeyHealth, Reach, Rest};
 use crate::policy::pick::KeyIndex;
-use crate::policy::quota::{Quota, Taken};
+use crate::policy::quota::{Extent, Quota, Taken};
 use crate::spec::{Dimension, KeySpec, Limits};
-use crate::wheel::KeyCommand;
+use crate::store::{Changes, KeyMemory};
+use crate::wheel::{Kept, KeyCommand};
+
+use tokio::sync::oneshot;
 
 use super::call::{self, Line, NOTHING_KNOWN, OutcomeLetter, Slip};
 use super::job::Job;
 use super::kernel::{Life, Me, Message, On, Ref};
+use super::memory;
 use super::message::{
-    Adopt, Adopted, Bounced, Crash, Dispatch, End, Ended, Forward, Impose, LaneRested, Logging, Made, Obey,
-    Outcome, Ready, Recalled, Reinstate, Report, Rested, Retire, Settlement, ShareRest, Verdict,
+    Adopt, Adopted, Bounced, Crash, Dispatch, End, Ended, Forward, Granted, Impose, LaneRested, Logging,
+    Made, Obey, Outcome, Ready, Recalled, Reinstate, RememberKey, Report, Rested, Retire, Settlement,
+    ShareRest, Verdict,
 };
 use super::provider::{PACING_MAX, Provider};
 use super::root::Root;
+use super::state::Told;
 
 /// Successes are reported to Stats in batches of this many: one message each would cost more than a call's rest.
 const REPORT_BATCH: u64 = 64;
+
+/// Shorter rests are over before anybody has started again.
+const WORTH_KEEPING: Duration = Duration::from_secs(5);
 
 /// One key of one provider.
 pub(crate) struct Key {
@@ -51,6 +61,15 @@ pub(crate) struct Key {
     told_status: KeyStatus,
     told_rest: Option<Moment>,
     unreported_successes: u64,
+    /// Whether something happened that a restart must not forget.
+    unkept: Unkept,
+}
+
+/// Whether State must hear of something.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unkept {
+    Nothing,
+    Something,
 }
 
 /// What a key leaves to its successor.
@@ -64,22 +83,28 @@ pub(crate) struct KeyRelic {
 }
 
 impl KeyRelic {
-    /// What a new key starts from.
-    pub(crate) fn fresh(spec: &KeySpec) -> Self {
-        let sharing = if spec.quota_group.is_some() { Sharing::Grouped } else { Sharing::Alone };
-        let mut health = KeyHealth::new(spec.rotation.clone(), sharing);
+    /// What a new key starts from: what an earlier process left of it, if any did.
+    pub(crate) fn recalled(spec: &KeySpec, line: &Line, now: Moment) -> Self {
+        let hub = &line.hub;
+        let (mut health, learned) =
+            hub.recollect(now, |recollection| recollection.health(&line.key, spec, line.fingerprint));
         if !spec.enabled {
             health.impose(operators_rest(KeyState::Disabled, Moment::NEVER));
         }
         // A group's windows are kept by the provider, for all its keys together.
-        let windows = match sharing {
-            Sharing::Alone => spec.limits.windows.as_slice(),
-            Sharing::Grouped => &[],
+        let windows = match spec.quota_group {
+            None => spec.limits.windows.as_slice(),
+            Some(_) => &[],
         };
+        let mut quota = Quota::new(windows);
+        if hub.state.is_some() {
+            quota.reserve_long_windows();
+        }
+        hub.recollect(now, |recollection| recollection.recall_key(&line.key, line.fingerprint, &mut quota));
         Self {
             health,
-            quota: Quota::new(windows),
-            concurrency: concurrency_of(&spec.limits),
+            quota,
+            concurrency: concurrency_of(&spec.limits, learned),
             counts: KeyCounts::default(),
             in_flight: 0,
         }
@@ -95,6 +120,8 @@ impl Key {
         relic: KeyRelic,
     ) -> Self {
         let rng = fastrand::Rng::with_seed(line.hub.seed ^ (index.0 as u64).rotate_left(32));
+        let mut quota = relic.quota;
+        quota.forget_asked();
         let requests_known = spec.limits.windows.iter().any(|window| window.dimension == Dimension::Requests);
         Self {
             index,
@@ -102,7 +129,7 @@ impl Key {
             provider,
             credits: Credits::resumed(relic.concurrency.limit(), relic.in_flight),
             health: relic.health,
-            quota: relic.quota,
+            quota,
             concurrency: relic.concurrency,
             counts: relic.counts,
             expected_tokens: 0,
@@ -113,6 +140,7 @@ impl Key {
             told_status: KeyStatus::default(),
             told_rest: None,
             unreported_successes: 0,
+            unkept: Unkept::Nothing,
         }
     }
 
@@ -162,12 +190,43 @@ impl Key {
             self.tell(Ready { key: self.index, credits });
         }
         self.announce(now);
+        self.keep(me);
         let next_call = if self.health.rests_until(now).is_none() && self.credits.held() > 0 {
             self.quota.next_call_at(now, self.expected_tokens)
         } else {
             Moment::NEVER
         };
         me.alarm_at(self.health.wake_at().min(self.concurrency.wake_at()).min(next_call));
+    }
+
+    /// Has State keep what a restart must not forget, and reserve what will be used next.
+    fn keep(&mut self, me: &Me<'_, Self>) {
+        let reserves = self.quota.ask_reserve(me.now(), self.expected_tokens);
+        if !reserves && self.unkept == Unkept::Nothing {
+            return;
+        }
+        let myself = me.address();
+        // A key that is gone has a successor, which asks anew.
+        let granted: Option<Told> =
+            reserves.then(|| -> Told { Box::new(move |_| drop(myself.tell(Granted))) });
+        // Without State nothing was reserved in the first place.
+        drop(self.persist(self.remembered(me.now(), Extent::Long), granted));
+    }
+
+    fn persist(&mut self, memory: KeyMemory, told: Option<Told>) -> Option<Told> {
+        self.unkept = Unkept::Nothing;
+        let keys = BTreeMap::from([(self.line.key.clone(), Some(memory))]);
+        self.line.hub.persist(Changes { keys, ..Changes::default() }, told)
+    }
+
+    fn remembered(&self, now: Moment, extent: Extent) -> KeyMemory {
+        memory::dated(
+            self.line.fingerprint,
+            &self.health.past(now),
+            self.concurrency.learned_limit(),
+            &self.quota.past(now, extent),
+            self.line.hub.clock.today(),
+        )
     }
 
     /// Publishes the view, and the status as an event if it changed.
@@ -316,6 +375,9 @@ impl Key {
         let today = self.line.hub.clock.wall(now);
         let rest = self.health.failed(now, started, model, fault, today, &mut self.rng)?;
         self.concurrency.suspended(now, self.credits.in_flight());
+        if rest.until.since(now) >= WORTH_KEEPING {
+            self.unkept = Unkept::Something;
+        }
         self.tell_lane(&rest, now);
         rest.reach.is_shared().then_some(rest)
     }
@@ -360,10 +422,10 @@ impl Key {
     }
 }
 
-fn concurrency_of(limits: &Limits) -> Concurrency {
+fn concurrency_of(limits: &Limits, learned: Option<u32>) -> Concurrency {
     match limits.concurrency {
         Some(limit) => Concurrency::fixed(limit),
-        None if limits.windows.is_empty() => Concurrency::learned(),
+        None if limits.windows.is_empty() => Concurrency::learned(learned),
         None => Concurrency::paced(),
     }
 }
@@ -433,6 +495,7 @@ impl On<Recalled> for Key {
 impl On<Impose> for Key {
     fn on(&mut self, Impose(rest): Impose, me: &mut Me<'_, Self>) {
         self.health.impose(rest.clone());
+        self.unkept = Unkept::Something;
         self.concurrency.suspended(me.now(), self.credits.in_flight());
         self.tell_lane(&rest, me.now());
         self.flow(me);
@@ -442,6 +505,7 @@ impl On<Impose> for Key {
 impl On<Reinstate> for Key {
     fn on(&mut self, _: Reinstate, me: &mut Me<'_, Self>) {
         self.health.reinstate();
+        self.unkept = Unkept::Something;
         // The provider counts on this key again; a rest for another reason must be told anew.
         self.told_rest = None;
         self.flow(me);
@@ -449,7 +513,7 @@ impl On<Reinstate> for Key {
 }
 
 impl On<Obey> for Key {
-    fn on(&mut self, Obey(command): Obey, me: &mut Me<'_, Self>) {
+    fn on(&mut self, Obey(command): Obey, me: &mut Me<'_, Self>) -> oneshot::Receiver<Kept> {
         match command {
             KeyCommand::Disable => self.health.impose(operators_rest(KeyState::Disabled, Moment::NEVER)),
             KeyCommand::Rest(duration) => {
@@ -461,6 +525,28 @@ impl On<Obey> for Key {
             }
         }
         self.flow(me);
+        let (done, kept) = oneshot::channel();
+        // Whoever commanded may have left.
+        let told: Told = Box::new(move |kept| drop(done.send(kept)));
+        if let Some(told) = self.persist(self.remembered(me.now(), Extent::Long), Some(told)) {
+            told(Kept::not());
+        }
+        kept
+    }
+}
+
+impl On<Granted> for Key {
+    fn on(&mut self, _: Granted, me: &mut Me<'_, Self>) {
+        self.quota.granted();
+        self.flow(me);
+    }
+}
+
+impl On<RememberKey> for Key {
+    fn on(&mut self, _: RememberKey, me: &mut Me<'_, Self>) {
+        self.report(Vec::new());
+        let memory = self.remembered(me.now(), Extent::All).at_the_end();
+        drop(self.persist(memory, None));
     }
 }
 

@@ -4,6 +4,7 @@
 //! sends it to whom, what comes back, and what becomes of it when the receiver
 //! is gone.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,13 +22,15 @@ use crate::policy::key_state::Rest;
 use crate::policy::pick::KeyIndex;
 use crate::policy::quota::Taken;
 use crate::policy::route::Charge;
-use crate::stats::StatsReport;
-use crate::wheel::{DrainReport, KeyCommand};
+use crate::stats::{KeyStats, StatsReport};
+use crate::store::Changes;
+use crate::wheel::{DrainReport, Kept, KeyCommand};
 
 use super::call::{Line, OutcomeLetter};
 use super::job::Job;
 use super::kernel::{Down, Message};
 use super::key::KeyRelic;
+use super::state::Told;
 
 macro_rules! messages {
     ($($name:ident => $reply:ty),* $(,)?) => {
@@ -38,9 +41,10 @@ macro_rules! messages {
 messages! {
     Submit => (), Visit => (), Declined => (), Spare => (),
     Adopted => (), Committed => (), Ready => (), Rested => (), LaneRested => (), ShareRest => (), Ended => (), Bounced => (), Stray => (), KeyDown => (),
-    Command => Option<oneshot::Receiver<()>>, Drain => oneshot::Receiver<DrainReport>,
-    Dispatch => (), OutcomeLetter => (), Recalled => (), Impose => (), Reinstate => (), Obey => (), Adopt => (), Retire => (),
-    Report => (), GetStats => StatsReport,
+    Command => Option<oneshot::Receiver<Kept>>, Remember => Vec<oneshot::Receiver<()>>, Drain => oneshot::Receiver<DrainReport>,
+    Dispatch => (), OutcomeLetter => (), Recalled => (), Impose => (), Reinstate => (), Obey => oneshot::Receiver<Kept>, RememberKey => (), Granted => (), GroupGranted => (), Adopt => (), Retire => (),
+    Report => (), GetStats => StatsReport, TakeChanged => BTreeMap<KeyId, KeyStats>,
+    Persist => (), Saved => (), CloseState => oneshot::Receiver<()>, Finish => (),
     ProviderDown => (), DrainAll => Vec<oneshot::Receiver<DrainReport>>, Halt => (), Crash => (), CrashKey => bool,
 }
 
@@ -69,8 +73,8 @@ pub(crate) struct Spare {
     pub(crate) jobs: usize,
 }
 
-/// Handle → provider → key. Gives a receiver that hears when the key has obeyed; `None` if there is
-/// no such key.
+/// Handle → provider → key. Gives a receiver that hears when the key has obeyed, and whether that is kept;
+/// `None` if there is no such key.
 pub(crate) struct Command {
     pub(crate) key: KeyName,
     pub(crate) command: KeyCommand,
@@ -80,6 +84,13 @@ pub(crate) struct Command {
 pub(crate) struct Drain {
     pub(crate) grace: Duration,
 }
+
+/// Handle → provider, at the end of a drain: have everything kept. The receivers hear when the keys have
+/// told State.
+pub(crate) struct Remember;
+
+/// State → provider: what its quota groups asked to reserve is kept.
+pub(crate) struct GroupGranted;
 
 // ── to a provider, from its keys ─────────────────────────────────────────────
 
@@ -257,8 +268,14 @@ pub(crate) struct Impose(pub(crate) Rest);
 /// Provider → key: the refusal of your credential was the provider's fault.
 pub(crate) struct Reinstate;
 
-/// Provider → key: an operator's command.
+/// Provider → key: an operator's command. The receiver hears whether it is kept.
 pub(crate) struct Obey(pub(crate) KeyCommand);
+
+/// Provider → key, when no more jobs come: tell State everything.
+pub(crate) struct RememberKey;
+
+/// State → key: what its quota asked to reserve is kept.
+pub(crate) struct Granted;
 
 /// Successor of a crashed provider → key: I know of none of your credits; offer them anew.
 /// Answered by [`Adopted`].
@@ -287,6 +304,30 @@ pub(crate) enum Logging {
 
 /// Handle → Stats.
 pub(crate) struct GetStats;
+
+/// State → Stats: the counters that changed since this was last asked.
+pub(crate) struct TakeChanged;
+
+// ── to State ─────────────────────────────────────────────────────────────────
+
+/// Key, provider or State itself → State: keep this. `told` hears whether it is, in its own time. If State is
+/// gone the wheel is stopping.
+pub(crate) struct Persist {
+    pub(crate) changes: Changes,
+    pub(crate) told: Option<Told>,
+}
+
+/// The save → State: it is over; what failed comes back.
+pub(crate) struct Saved {
+    pub(crate) failure: Option<(String, Box<Changes>)>,
+    pub(crate) told: Vec<Told>,
+}
+
+/// Handle → State: nothing more will happen. The receiver hears when everything is written.
+pub(crate) struct CloseState;
+
+/// State → itself: the last counters, and then the end.
+pub(crate) struct Finish(pub(crate) Changes);
 
 // ── to Root ──────────────────────────────────────────────────────────────────
 

@@ -12,6 +12,8 @@ pub(crate) mod key;
 
 pub(crate) mod stats;
 
+pub(crate) mod state;
+
 pub(crate) mod job;
 
 pub(crate) mod call;
@@ -19,3 +21,5 @@ pub(crate) mod call;
 pub(crate) mod stream;
 
 pub(crate) mod hub;
+
+mod memory;

@@ -23,6 +23,7 @@ use crate::policy::incident::IncidentGuard;
 use crate::policy::pick::{KeyIndex, Picker};
 use crate::policy::queue::Queue;
 use crate::spec::ProviderSpec;
+use crate::wheel::Kept;
 
 use super::hub::Hub;
 use super::job::Job;
@@ -97,7 +98,7 @@ impl Provider {
     /// A provider with nothing behind it.
     pub(crate) fn new(hub: Arc<Hub>, spec: Arc<ProviderSpec>) -> Self {
         let keys = spec.keys.iter().map(KeyInheritance::fresh).collect();
-        let groups = Group::all_of(&spec);
+        let groups = Group::all_of(&spec, &hub, hub.clock.now());
         Self::succeeding(hub, ProviderRelic { spec, jobs: Vec::new(), keys, groups, escalated: false })
     }
 
@@ -109,7 +110,7 @@ impl Provider {
         Self {
             picker: Picker::new(spec.rotation.pick),
             queue: Queue::new(spec.queue_jobs_max),
-            groups: std::mem::take(&mut relic.groups),
+            groups: Group::inherited(std::mem::take(&mut relic.groups)),
             children: Vec::new(),
             in_flight: 0,
             down: 0,
@@ -172,6 +173,7 @@ impl Provider {
         self.settle_waiting(now);
         self.offer_spare(now);
         self.finish_drain(now);
+        self.reserve_for_groups(me);
         self.publish(now);
         me.alarm_at(self.wake_at(now));
     }
@@ -266,7 +268,11 @@ impl On<LaneRested> for Provider {
 }
 
 impl On<Command> for Provider {
-    fn on(&mut self, command: Command, me: &mut Me<'_, Self>) -> Option<tokio::sync::oneshot::Receiver<()>> {
+    fn on(
+        &mut self,
+        command: Command,
+        me: &mut Me<'_, Self>,
+    ) -> Option<tokio::sync::oneshot::Receiver<Kept>> {
         let obeyed = self.command(&command);
         self.turn(me);
         obeyed

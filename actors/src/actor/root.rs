@@ -1,27 +1,30 @@
 //! The Root actor: owns the providers, restarts those that crash, and gives up those that won't live.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{broadcast, oneshot};
 
 use crate::clock::Moment;
 use crate::error::SendError;
 use crate::event::{Event, EventKind};
-use crate::id::ProviderId;
+use crate::id::{KeyId, ProviderId};
 use crate::policy::restart::{self, Remedy, Restarts};
 use crate::spec::{ProviderSpec, WheelSpec};
+use crate::stats::KeyStats;
+use crate::store::Store;
 use crate::wheel::DrainReport;
 
 use super::call::OutcomeLetter;
 use super::hub::{Hub, HubParts};
 use super::job::Job;
-use super::kernel::{self, Down, Life, Me, On};
+use super::kernel::{self, Down, Life, Me, On, Ref};
 use super::message::{
     Adopted, Bounced, Committed, Declined, Drain, DrainAll, Ended, Forward, Halt, KeyDown, LaneRested,
     Logging, ProviderDown, Ready, Report, Rested, Retire, ShareRest, Spare, Stray, Submit,
 };
 use super::provider::{Provider, ProviderRelic};
+use super::state;
 use super::stats::Stats;
 
 /// The first actor.
@@ -79,6 +82,21 @@ impl Root {
             providers: HashMap::new(),
             halt: Some(halt),
         }
+    }
+
+    fn known_stats(&self) -> BTreeMap<KeyId, KeyStats> {
+        self.parts.memory.lock().unwrap_or_else(PoisonError::into_inner).stats.clone()
+    }
+
+    fn start_state(&self, store: Arc<dyn Store>, stats: Ref<Stats>) -> Ref<state::State> {
+        let HubParts { clock, memory, keeping, .. } = &self.parts;
+        let writer = state::State::new(store, *clock, stats, Arc::clone(memory), keeping.clone());
+        let monitor = Box::new(|down: Down<()>| {
+            if down.panicked {
+                tracing::error!("the State actor crashed: nothing is kept any more");
+            }
+        });
+        kernel::spawn_child(writer, *clock, monitor)
     }
 
     fn start_provider(hub: &Arc<Hub>, provider: Provider, id: &ProviderId) {
@@ -176,14 +194,16 @@ impl Life for Root {
     type Relic = ();
 
     fn started(&mut self, me: &mut Me<'_, Self>) {
-        let stats = Stats::new(self.watchers.clone(), Arc::clone(&self.parts.dead_letters));
+        let stats =
+            Stats::new(self.watchers.clone(), Arc::clone(&self.parts.dead_letters), self.known_stats());
         let monitor = Box::new(|down: Down<()>| {
             if down.panicked {
                 tracing::error!("the Stats actor crashed: nothing is counted or logged any more");
             }
         });
         let stats = kernel::spawn_child(stats, self.parts.clock, monitor);
-        let hub = Arc::new(Hub::new(self.parts.clone(), me.address(), stats));
+        let state = self.parts.store.clone().map(|store| self.start_state(store, stats.clone()));
+        let hub = Arc::new(Hub::new(self.parts.clone(), me.address(), stats, state));
         self.hub = Some(Arc::clone(&hub));
         for spec in std::mem::take(&mut self.spec) {
             let id = spec.id.clone();

@@ -1,6 +1,6 @@
 //! The Stats actor: counters, the failure log, and whoever watches.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::id::KeyId;
 use crate::stats::{KeyStats, StatsReport};
 
 use super::kernel::{Life, Me, On};
-use super::message::{GetStats, Logging, Report};
+use super::message::{GetStats, Logging, Report, TakeChanged};
 
 /// Failures of the last day are kept by the hour.
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -24,6 +24,8 @@ pub(crate) struct Stats {
     keys: BTreeMap<KeyId, Counters>,
     watchers: broadcast::Sender<Event>,
     dead_letters: Arc<AtomicU64>,
+    /// Whose counters changed since State last asked.
+    changed: BTreeSet<KeyId>,
 }
 
 #[derive(Default)]
@@ -34,8 +36,13 @@ struct Counters {
 }
 
 impl Stats {
-    pub(crate) fn new(watchers: broadcast::Sender<Event>, dead_letters: Arc<AtomicU64>) -> Self {
-        Self { keys: BTreeMap::new(), watchers, dead_letters }
+    pub(crate) fn new(
+        watchers: broadcast::Sender<Event>,
+        dead_letters: Arc<AtomicU64>,
+        known: BTreeMap<KeyId, KeyStats>,
+    ) -> Self {
+        let known = known.into_iter().map(|(key, known)| (key, Counters { known, hours: VecDeque::new() }));
+        Self { keys: known.collect(), watchers, dead_letters, changed: BTreeSet::new() }
     }
 
     fn count(&mut self, event: &Event) {
@@ -51,7 +58,9 @@ impl Stats {
             | EventKind::ProviderResumed { .. }
             | EventKind::ProviderRestarted { .. }
             | EventKind::ProviderLost { .. }
-            | EventKind::FellBack { .. } => {}
+            | EventKind::FellBack { .. }
+            | EventKind::StateNotKept { .. }
+            | EventKind::StateKept => {}
         }
     }
 }
@@ -90,6 +99,10 @@ fn log(event: &Event) {
         EventKind::ProviderResumed { provider } => tracing::info!(%provider, "provider resumed"),
         EventKind::ProviderRestarted { provider } => tracing::warn!(%provider, "provider restarted"),
         EventKind::ProviderLost { provider } => tracing::error!(%provider, "provider given up"),
+        EventKind::StateNotKept { why } => {
+            tracing::error!(why, "the state isn't kept: a restart will forget what happens from now on");
+        }
+        EventKind::StateKept => tracing::info!("the state is kept again"),
         EventKind::FellBack { job, from, to, why } => tracing::debug!(%job, %from, %to, why, "fell back"),
     }
 }
@@ -106,6 +119,7 @@ impl Life for Stats {
 
 impl On<Report> for Stats {
     fn on(&mut self, report: Report, _: &mut Me<'_, Self>) {
+        self.changed.extend(report.key.clone());
         if let Some(key) = report.key
             && report.succeeded > 0
         {
@@ -119,6 +133,17 @@ impl On<Report> for Stats {
             // Nobody may be watching.
             let _ = self.watchers.send(event);
         }
+    }
+}
+
+impl On<TakeChanged> for Stats {
+    fn on(&mut self, _: TakeChanged, _: &mut Me<'_, Self>) -> BTreeMap<KeyId, KeyStats> {
+        let changed = std::mem::take(&mut self.changed);
+        let keys = changed.into_iter().filter_map(|key| {
+            let known = self.keys.get(&key)?.known.clone();
+            Some((key, known))
+        });
+        keys.collect()
     }
 }
 

@@ -62,9 +62,18 @@ impl Concurrency {
         Self { full: limit.max(1), growth: Growth::Fixed, comeback: Comeback::Untried { until: None } }
     }
 
-    /// No limit is known: 10 at first, at most 256, found by trying.
-    pub const fn learned() -> Self {
-        Self { full: LEARNED_START, growth: Growth::SlowStart, comeback: Comeback::Untried { until: None } }
+    /// No limit is told: at most 256, found by trying from what an earlier process learned, else from 10.
+    pub fn learned(before: Option<u32>) -> Self {
+        let full = before.unwrap_or(LEARNED_START).clamp(LEARNED_START, LEARNED_MAX);
+        Self { full, growth: Growth::SlowStart, comeback: Comeback::Untried { until: None } }
+    }
+
+    /// What was learned, for the next process; `None` for a limit that was told.
+    pub const fn learned_limit(&self) -> Option<u32> {
+        match self.growth {
+            Growth::Fixed => None,
+            Growth::SlowStart | Growth::Careful { .. } => Some(self.full),
+        }
     }
 
     /// The request rate is declared, so that the quota limits the key: 1,024.
@@ -230,7 +239,7 @@ mod tests {
 
     #[test]
     fn an_unknown_limit_grows_quickly_until_the_first_throttle() {
-        let mut learned = tried(Concurrency::learned());
+        let mut learned = tried(Concurrency::learned(None));
         assert_eq!(learned.limit(), 10);
         assert_eq!(limits_after_successes(&mut learned, at(0), 3), [11, 12, 13]);
         limits_after_successes(&mut learned, at(0), 7);
@@ -240,7 +249,7 @@ mod tests {
 
     #[test]
     fn after_a_throttle_it_grows_by_one_per_round() {
-        let mut learned = tried(Concurrency::learned());
+        let mut learned = tried(Concurrency::learned(None));
         learned.throttled(at(1), at(2));
         assert_eq!(learned.limit(), 7);
         assert_eq!(limits_after_successes(&mut learned, at(3), 7), [7, 7, 7, 7, 7, 7, 8]);
@@ -250,7 +259,7 @@ mod tests {
 
     #[test]
     fn calls_that_met_the_same_wall_cut_once() {
-        let mut learned = tried(Concurrency::learned());
+        let mut learned = tried(Concurrency::learned(None));
         for _ in 0..10 {
             learned.throttled(at(1), at(2));
         }
@@ -261,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_limit_that_is_not_used_does_not_grow() {
-        let mut learned = tried(Concurrency::learned());
+        let mut learned = tried(Concurrency::learned(None));
         (0..100).for_each(|_| learned.succeeded(at(0), 5));
         assert_eq!(learned.limit(), 10);
         learned.succeeded(at(0), 6);
@@ -270,7 +279,7 @@ mod tests {
 
     #[test]
     fn learning_ends_at_256_and_never_below_1() {
-        let mut learned = tried(Concurrency::learned());
+        let mut learned = tried(Concurrency::learned(None));
         limits_after_successes(&mut learned, at(0), 1_000);
         assert_eq!(learned.limit(), 256);
         (0..100).for_each(|second| learned.throttled(at(second), at(second)));
@@ -315,7 +324,7 @@ mod tests {
 
     #[test]
     fn a_learned_limit_comes_back_to_what_the_throttle_left() {
-        let mut learned = tried(Concurrency::learned());
+        let mut learned = tried(Concurrency::learned(None));
         learned.throttled(at(1), at(2));
         learned.suspended(at(30), 0);
         assert_eq!(limits_after_successes(&mut learned, at(31), 5), [3, 4, 5, 6, 7]);
@@ -326,7 +335,7 @@ mod tests {
         fn the_limit_is_always_between_1_and_256(
             steps in prop::collection::vec((0..3_u8, 0..300_u32, 0..20_u64), 0..500),
         ) {
-            let mut learned = tried(Concurrency::learned());
+            let mut learned = tried(Concurrency::learned(None));
             let mut now = Moment::ZERO;
             for (step, in_flight, age_s) in steps {
                 now += Duration::from_secs(1);

@@ -5,7 +5,7 @@
 //! a field that a later version adds has its default when it is missing.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -98,23 +98,21 @@ fn reopened<'a>(open: &'a mut Option<Open>, path: &Path) -> Result<&'a mut Open,
 }
 
 fn open_writable(path: &Path) -> Result<Database, StoreError> {
-    let file = open_file(path).map_err(failed)?;
-    let opened = redb::Builder::new().set_cache_size(CACHE_BYTES).create_file(file);
+    create_private(path).map_err(failed)?;
+    let opened = redb::Builder::new().set_cache_size(CACHE_BYTES).create(path);
     opened.map_err(|error| match error {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => StoreError::InUse,
         error => failed(error),
     })
 }
 
-#[cfg(unix)]
-fn open_file(path: &Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
-}
-
-#[cfg(not(unix))]
-fn open_file(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+/// Sees to it that the file is there, and that only its owner may read it.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
 }
 
 impl Store for Disk {

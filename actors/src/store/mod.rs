@@ -133,6 +133,22 @@ pub struct GroupMemory {
     pub windows: Vec<WindowMemory>,
 }
 
+impl KeyMemory {
+    /// Nothing more will be used: what was reserved and not used is free.
+    pub fn at_the_end(mut self) -> Self {
+        self.windows.iter_mut().for_each(|window| window.ahead = 0);
+        self
+    }
+}
+
+impl GroupMemory {
+    /// Nothing more will be used: what was reserved and not used is free.
+    pub fn at_the_end(mut self) -> Self {
+        self.windows.iter_mut().for_each(|window| window.ahead = 0);
+        self
+    }
+}
+
 /// One rest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RestMemory {

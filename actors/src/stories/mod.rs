@@ -4,6 +4,7 @@ mod chaos;
 mod crash;
 mod fallback;
 mod flow;
+mod memory;
 mod prototype;
 mod rotation;
 mod scenario;

@@ -1,7 +1,7 @@
 //! The one builder of scenarios: keys, a scripted upstream, and what a caller sees.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use http::{HeaderMap, Method};
 use tokio::task::JoinHandle;
@@ -12,10 +12,11 @@ use crate::dialect::OpenAi;
 use crate::error::SendError;
 use crate::id::{KeyId, KeyName};
 use crate::request::{Delivery, Request, Terms};
-use crate::secret::Secret;
-use crate::spec::{KeySpec, ProviderSpec, WheelSpec};
+use crate::secret::{FingerprintKey, Secret};
+use crate::spec::{DAY, KeySpec, ProviderSpec, WheelSpec};
+use crate::store::{self, Store};
 use crate::upstream::{Scripted, Step};
-use crate::wheel::{Answer, Wheel, paused};
+use crate::wheel::{Answer, Wheel, paused, paused_remembering};
 
 /// What is set up before the clock starts.
 pub(super) struct Scenario {
@@ -69,6 +70,22 @@ impl Scenario {
     pub(super) fn otherwise(self, step: Step) -> Self {
         self.upstream.otherwise(step);
         self
+    }
+
+    /// Runs the story with this memory, from that many days after it began.
+    pub(super) fn remembering<F: Future>(
+        self,
+        store: &store::Scripted,
+        days: f64,
+        story: impl FnOnce(World) -> F,
+    ) -> F::Output {
+        let upstream = self.upstream.clone();
+        let date = UNIX_EPOCH + DAY * 20_000 + DAY.mul_f64(days);
+        let store: Arc<dyn Store> = Arc::new(store.clone());
+        let spec = WheelSpec { fingerprints: FingerprintKey::new(&[7; 32]), ..self.spec };
+        paused_remembering(spec, Arc::new(self.upstream), Some(store), date, |wheel| {
+            story(World { wheel, upstream })
+        })
     }
 
     /// Runs the story.

@@ -11,16 +11,20 @@ use crate::event::EventKind;
 use crate::id::{KeyId, Model, QuotaGroup};
 use crate::policy::key_state::Rest;
 use crate::policy::pick::KeyIndex;
-use crate::policy::quota::Quota;
+use crate::policy::quota::{Extent, Quota};
 use crate::policy::restart::{self, Remedy, Restarts};
 use crate::spec::{Dimension, KeySpec, ProviderSpec};
+use crate::store::{Changes, GroupId, GroupMemory};
+use crate::wheel::Kept;
 
 use super::super::call::Line;
+use super::super::hub::Hub;
 use super::super::kernel::{self, Me, On, Ref};
 use super::super::key::{Key, KeyRelic};
+use super::super::memory;
 use super::super::message::{
-    Adopt, Adopted, Command, Crash, CrashKey, Impose, KeyDown, LaneRested, Obey, Ready, Recalled, Reinstate,
-    Rested, ShareRest, Stray,
+    Adopt, Adopted, Command, Crash, CrashKey, GroupGranted, Impose, KeyDown, LaneRested, Obey, Ready,
+    Recalled, Reinstate, Remember, RememberKey, Rested, ShareRest, Stray,
 };
 use super::{Escalation, Provider};
 
@@ -101,15 +105,40 @@ impl Child {
 }
 
 impl Group {
-    pub(super) fn all_of(spec: &ProviderSpec) -> Vec<Self> {
+    pub(super) fn all_of(spec: &ProviderSpec, hub: &Hub, now: Moment) -> Vec<Self> {
         let mut groups: Vec<Self> = Vec::new();
         for key in &spec.keys {
             let Some(name) = &key.quota_group else { continue };
             if !groups.iter().any(|group| group.name == *name) {
-                groups.push(Self { name: name.clone(), quota: Quota::new(&key.limits.windows) });
+                let mut quota = Quota::new(&key.limits.windows);
+                if hub.state.is_some() {
+                    quota.reserve_long_windows();
+                }
+                let id = GroupId { provider: spec.id.clone(), group: name.clone() };
+                hub.recollect(now, |recollection| recollection.recall_group(&id, &mut quota));
+                groups.push(Self { name: name.clone(), quota });
             }
         }
         groups
+    }
+
+    /// Those of a predecessor, which will never hear what it asked for.
+    pub(super) fn inherited(mut groups: Vec<Self>) -> Vec<Self> {
+        for group in &mut groups {
+            group.quota.forget_asked();
+        }
+        groups
+    }
+
+    fn remembered(
+        &self,
+        spec: &ProviderSpec,
+        hub: &Hub,
+        now: Moment,
+        extent: Extent,
+    ) -> (GroupId, GroupMemory) {
+        let windows = memory::dated_windows(&self.quota.past(now, extent), hub.clock.today());
+        (GroupId { provider: spec.id.clone(), group: self.name.clone() }, GroupMemory { windows })
     }
 }
 
@@ -131,7 +160,8 @@ impl Provider {
                     Existence::Up(address)
                 }
                 Inherited::New => {
-                    Existence::Up(self.start_key(index, &spec, &line, KeyRelic::fresh(&spec), me))
+                    let relic = KeyRelic::recalled(&spec, &line, me.now());
+                    Existence::Up(self.start_key(index, &spec, &line, relic, me))
                 }
                 Inherited::Crashed(relic) => Existence::Up(self.start_key(index, &spec, &line, *relic, me)),
             };
@@ -168,6 +198,7 @@ impl Provider {
         Arc::new(Line {
             key: id,
             secret: key.secret.clone(),
+            fingerprint: key.secret.fingerprint(&self.hub.fingerprints),
             credential,
             dialect: Arc::clone(&self.spec.dialect),
             base_url: self.spec.base_url.clone(),
@@ -251,22 +282,41 @@ impl Provider {
         }
     }
 
-    pub(super) fn command(&mut self, command: &Command) -> Option<oneshot::Receiver<()>> {
+    pub(super) fn command(&mut self, command: &Command) -> Option<oneshot::Receiver<Kept>> {
         let child = self.children.iter().find(|child| child.spec.name == command.key)?;
         let (done, obeyed) = oneshot::channel();
         match (child.address(), command.command) {
             (Some(address), order) => {
                 let answer = address.ask(Obey(order));
                 tokio::spawn(async move {
-                    if answer.await.is_some() {
-                        // The commander may have left; the command holds all the same.
-                        let _ = done.send(());
-                    }
+                    let Some(obeyed) = answer.await else { return };
+                    // Without State nobody keeps it; and the commander may have left.
+                    let _ = done.send(obeyed.await.unwrap_or(Kept::not()));
                 });
             }
             (None, _) => return None,
         }
         Some(obeyed)
+    }
+
+    /// Reserves what the groups will use next of their long windows.
+    pub(super) fn reserve_for_groups(&mut self, me: &Me<'_, Self>) {
+        let (now, tokens) = (me.now(), self.wanted_tokens);
+        let mut changes = Changes::default();
+        for group in &mut self.groups {
+            if group.quota.ask_reserve(now, tokens) {
+                let (id, memory) = group.remembered(&self.spec, &self.hub, now, Extent::Long);
+                changes.groups.insert(id, Some(memory));
+            }
+        }
+        if changes.is_empty() {
+            return;
+        }
+        let myself = me.address();
+        // A provider that is gone has a successor, which asks anew.
+        let told = Box::new(move |_| drop(myself.tell(GroupGranted)));
+        // Without State nothing was reserved in the first place.
+        drop(self.hub.persist(changes, Some(told)));
     }
 
     fn tell_group(&self, of: KeyIndex, rest: &Rest) {
@@ -278,6 +328,36 @@ impl Provider {
                 let _ = address.tell(Impose(rest.clone()));
             }
         }
+    }
+}
+
+impl On<GroupGranted> for Provider {
+    fn on(&mut self, _: GroupGranted, me: &mut Me<'_, Self>) {
+        for group in &mut self.groups {
+            group.quota.granted();
+        }
+        self.turn(me);
+    }
+}
+
+impl On<Remember> for Provider {
+    fn on(&mut self, _: Remember, me: &mut Me<'_, Self>) -> Vec<oneshot::Receiver<()>> {
+        let now = me.now();
+        let groups =
+            self.groups.iter().map(|group| group.remembered(&self.spec, &self.hub, now, Extent::All));
+        let groups = groups.map(|(id, memory)| (id, Some(memory.at_the_end())));
+        drop(self.hub.persist(Changes { groups: groups.collect(), ..Changes::default() }, None));
+        let keys = self.children.iter().filter_map(Child::address).map(|key| {
+            let (done, told) = oneshot::channel();
+            let asked = key.ask(RememberKey);
+            tokio::spawn(async move {
+                // A key that died meanwhile has told what it had to.
+                asked.await;
+                let _ = done.send(());
+            });
+            told
+        });
+        keys.collect()
     }
 }
 

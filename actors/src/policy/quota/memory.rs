@@ -30,7 +30,7 @@ pub struct Past {
     pub window: Duration,
     /// How long ago, and how much; the oldest first.
     pub uses: Vec<(Duration, u64)>,
-    /// Reserved, and perhaps used at any moment since.
+    /// Reserved, and perhaps used at any moment from here on.
     pub ahead: u64,
 }
 
@@ -46,12 +46,14 @@ impl Quota {
 
     /// Asks for more where little is left for calls of `tokens`. True if anything was asked for: then
     /// [`Quota::past`] has to be kept durably, and [`Quota::granted`] called after.
-    pub fn ask_reserve(&mut self, tokens: u64) -> bool {
+    pub fn ask_reserve(&mut self, now: Moment, tokens: u64) -> bool {
         let mut asked = false;
         for window in &mut self.windows {
             let amount = window.amount(tokens);
-            if let Some(reserve) = window.reserve.as_mut().filter(|reserve| reserve.is_low(amount)) {
-                reserve.ask(amount);
+            let low = window.reserve.is_some_and(|reserve| reserve.is_low(amount));
+            let granted = if low { window.granted(now) } else { 0 };
+            if let Some(reserve) = window.reserve.as_mut().filter(|reserve| reserve.left() < granted) {
+                reserve.ask(amount, granted);
                 asked = true;
             }
         }
@@ -80,7 +82,7 @@ impl Quota {
         past.collect()
     }
 
-    /// Takes over what an earlier process used. What was reserved may have been used at any moment until now.
+    /// Takes over what an earlier process used; what it had only reserved must be among it, as used at its end.
     pub fn recall(&mut self, now: Moment, past: &[Past]) {
         for window in &mut self.windows {
             let known = past
@@ -90,9 +92,6 @@ impl Quota {
             let length = window.length;
             for (ago, amount) in known.uses.iter().filter(|(ago, _)| *ago <= length) {
                 window.recall(now, *ago, *amount);
-            }
-            if known.ahead > 0 {
-                window.recall(now, Duration::ZERO, known.ahead);
             }
         }
     }
@@ -140,29 +139,30 @@ mod tests {
         quota
     }
 
-    fn reserved(mut quota: Quota) -> Quota {
-        assert!(quota.ask_reserve(0));
+    fn reserved(mut quota: Quota, second: u64) -> Quota {
+        assert!(quota.ask_reserve(at(second), 0));
         quota.granted();
         quota
     }
 
     #[test]
     fn a_day_that_was_used_up_stays_used_up_until_it_is_over() {
-        let mut before = reserved(daily(3));
+        let mut before = reserved(daily(3), 0);
         for second in [0, 10, 20] {
             before.take(at(second), 0).expect("within the limit");
-            if before.ask_reserve(0) {
+            if before.ask_reserve(at(second), 0) {
                 before.granted();
             }
         }
         let past = before.past(at(3_600), Extent::Long);
         let mut after = daily(3);
         after.recall(at(0), &past);
-        let mut after = reserved(after);
+        assert!(!after.ask_reserve(at(0), 0), "there is nothing to reserve");
         assert!(after.take(at(0), 0).is_err());
-        let day_over = DAY.as_secs() - 3_580 + 1;
-        assert!(after.take(at(day_over - 30), 0).is_err(), "what may have been used just before counts longest");
-        assert!(after.take(at(2 * DAY.as_secs()), 0).is_ok());
+        let last_over = DAY.as_secs() - 3_580 + 1;
+        assert!(!after.ask_reserve(at(last_over - 2), 0), "neighbours are all as late as the last of them");
+        let after = reserved(after, last_over);
+        assert_eq!(after.available_calls(at(last_over), 0), 3);
     }
 
     #[test]
@@ -170,8 +170,8 @@ mod tests {
         let mut quota = daily(1_000);
         let refused = quota.take(at(5), 0).expect_err("nothing is reserved");
         assert_eq!(refused.until, at(5) + RETRY);
-        assert!(quota.ask_reserve(0));
-        assert!(!quota.ask_reserve(0), "once");
+        assert!(quota.ask_reserve(Moment::ZERO, 0));
+        assert!(!quota.ask_reserve(Moment::ZERO, 0), "once");
         assert!(quota.take(at(5), 0).is_err(), "asked is not kept");
         quota.granted();
         assert_eq!(quota.available_calls(at(5), 0), 10);

@@ -43,10 +43,11 @@ impl Reserve {
         self.asked == 0 && self.left() < (self.block / 2).max(amount.saturating_mul(2)).max(1)
     }
 
-    /// Asks for more, enough for calls of `amount`.
-    pub(super) fn ask(&mut self, amount: u64) {
+    /// Asks for more, enough for calls of `amount`, but for no more than the window grants.
+    pub(super) fn ask(&mut self, amount: u64, granted: u64) {
         let debt = self.left.min(0).unsigned_abs();
-        self.asked = self.block.max(amount.saturating_mul(4)).saturating_add(debt);
+        let block = self.block.max(amount.saturating_mul(4));
+        self.asked = block.min(granted.saturating_sub(self.left())).saturating_add(debt);
     }
 
     /// What was asked for is kept.
@@ -107,7 +108,7 @@ mod tests {
                         used = used - from + to;
                     }
                     Step::AskIfLow(amount) if reserve.is_low(amount) => {
-                        reserve.ask(amount);
+                        reserve.ask(amount, u64::MAX);
                         on_its_way = Some(used + reserve.ahead());
                     }
                     Step::Kept => {
@@ -131,7 +132,7 @@ mod tests {
     fn a_call_larger_than_a_block_gets_its_block() {
         let mut reserve = Reserve::of(1_000);
         assert!(reserve.is_low(400));
-        reserve.ask(400);
+        reserve.ask(400, 100_000);
         assert!(!reserve.is_low(400), "asked already");
         reserve.granted();
         assert_eq!(reserve.left(), 1_600);

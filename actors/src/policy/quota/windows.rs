@@ -214,12 +214,17 @@ impl Window {
     }
 
     fn room(&self, now: Moment) -> u64 {
+        let room = self.granted(now);
+        self.reserve.as_ref().map_or(room, |reserve| room.min(reserve.left()))
+    }
+
+    /// What the provider grants, reserved or not.
+    pub(super) fn granted(&self, now: Moment) -> u64 {
         let now = now + PAST;
-        let room = match &self.kind {
+        match &self.kind {
             Kind::Log(log) => log.room(now),
             Kind::Bucket(bucket) => bucket.room(now),
-        };
-        self.reserve.as_ref().map_or(room, |reserve| room.min(reserve.left()))
+        }
     }
 
     fn earliest(&self, now: Moment, amount: u64) -> Moment {

@@ -1,0 +1,152 @@
+//! Between what a policy leaves and what a store keeps: durations here, dates there.
+
+use std::time::{Duration, SystemTime};
+
+use crate::board::KeyState;
+use crate::clock::{Clock, Moment};
+use crate::id::KeyId;
+use crate::policy::key_state::{HealthPast, KeyHealth, RestPast, Sharing};
+use crate::policy::quota::{Past, Quota};
+use crate::secret::Fingerprint;
+use crate::spec::KeySpec;
+use crate::store::{GroupId, KeyMemory, Memory, Presence, RestMemory, Wall, WindowMemory};
+
+use super::state::SEEN_EVERY;
+
+/// A killed process was last seen at most so long before it ended.
+const UNSEEN_MAX: Duration = SEEN_EVERY.saturating_mul(2);
+
+/// A key's past, dated.
+pub(super) fn dated(
+    fingerprint: Fingerprint,
+    health: &HealthPast,
+    concurrency: Option<u32>,
+    windows: &[Past],
+    today: SystemTime,
+) -> KeyMemory {
+    let rests = health.rests.iter().map(|rest| RestMemory {
+        lane: rest.lane.clone(),
+        shared: rest.shared,
+        state: rest.state,
+        cause: rest.cause,
+        until: rest.left.map(|left| Wall::from(today + left)),
+        message: rest.message.clone(),
+    });
+    KeyMemory {
+        fingerprint,
+        rests: rests.collect(),
+        strikes: health.strikes,
+        throttles: health.throttles,
+        money_probes: health.money_probes,
+        concurrency,
+        windows: dated_windows(windows, today),
+    }
+}
+
+/// What windows were used, dated.
+pub(super) fn dated_windows(windows: &[Past], today: SystemTime) -> Vec<WindowMemory> {
+    let dated = |past: &Past| WindowMemory {
+        dimension: past.dimension,
+        window: past.window,
+        uses: past.uses.iter().map(|(ago, amount)| (Wall::from(today - *ago), *amount)).collect(),
+        ahead: past.ahead,
+    };
+    windows.iter().map(dated).collect()
+}
+
+/// What an earlier process left, seen from now.
+pub(crate) struct Recollection<'a> {
+    memory: &'a Memory,
+    /// Not earlier than what was written last: a calendar that was set back must not prolong anything.
+    today: Wall,
+    now: Moment,
+}
+
+impl<'a> Recollection<'a> {
+    pub(crate) fn of(memory: &'a Memory, clock: Clock, now: Moment) -> Self {
+        Self { memory, today: Wall::from(clock.today()).max(memory.presence.seen), now }
+    }
+
+    /// The health that a key begins with, and the concurrency that was learned.
+    pub(crate) fn health(
+        &self,
+        id: &KeyId,
+        spec: &KeySpec,
+        fingerprint: Fingerprint,
+    ) -> (KeyHealth, Option<u32>) {
+        let sharing = if spec.quota_group.is_some() { Sharing::Grouped } else { Sharing::Alone };
+        let Some(known) = self.known(id, fingerprint) else {
+            return (KeyHealth::new(spec.rotation.clone(), sharing), None);
+        };
+        let past = HealthPast {
+            rests: known.rests.iter().filter_map(|rest| self.rest(rest)).collect(),
+            strikes: known.strikes,
+            throttles: known.throttles,
+            money_probes: known.money_probes,
+        };
+        (KeyHealth::recalled(spec.rotation.clone(), sharing, &past, self.now), known.concurrency)
+    }
+
+    /// What a key's own limits were used.
+    pub(crate) fn recall_key(&self, id: &KeyId, fingerprint: Fingerprint, quota: &mut Quota) {
+        if let Some(known) = self.known(id, fingerprint) {
+            quota.recall(self.now, &self.windows(&known.windows));
+        }
+        self.suspect(quota);
+    }
+
+    /// What a group's limits were used.
+    pub(crate) fn recall_group(&self, id: &GroupId, quota: &mut Quota) {
+        if let Some(known) = self.memory.groups.get(id) {
+            quota.recall(self.now, &self.windows(&known.windows));
+        }
+        self.suspect(quota);
+    }
+
+    fn known(&self, id: &KeyId, fingerprint: Fingerprint) -> Option<&'a KeyMemory> {
+        self.memory.keys.get(id).filter(|known| known.fingerprint == fingerprint)
+    }
+
+    fn suspect(&self, quota: &mut Quota) {
+        let Presence { seen, closed } = self.memory.presence;
+        if !closed && seen > Wall::default() {
+            quota.suspect_short_windows(self.now, self.unseen());
+        }
+    }
+
+    /// How long ago the earlier process ended, at least.
+    fn unseen(&self) -> Duration {
+        self.ago(self.memory.presence.seen).saturating_sub(UNSEEN_MAX)
+    }
+
+    fn rest(&self, rest: &RestMemory) -> Option<RestPast> {
+        let left = rest.until.map(|until| Duration::from_millis(until.0.saturating_sub(self.today.0)));
+        // What is over is over; and an active key doesn't rest.
+        if left.is_some_and(|left| left.is_zero()) || rest.state == KeyState::Active {
+            return None;
+        }
+        Some(RestPast {
+            lane: rest.lane.clone(),
+            shared: rest.shared,
+            state: rest.state,
+            cause: rest.cause,
+            left,
+            message: rest.message.clone(),
+        })
+    }
+
+    fn windows(&self, windows: &[WindowMemory]) -> Vec<Past> {
+        let past = |memory: &WindowMemory| {
+            let uses = memory.uses.iter().map(|(at, amount)| (self.ago(*at), *amount));
+            // What was reserved may have been used at any moment of that process.
+            let uses = uses.chain([(self.unseen(), memory.ahead)]).filter(|(_, amount)| *amount > 0);
+            Past { dimension: memory.dimension, window: memory.window, uses: uses.collect(), ahead: 0 }
+        };
+        windows.iter().map(past).collect()
+    }
+
+    /// Dates to come are now.
+    fn ago(&self, at: Wall) -> Duration {
+        Duration::from_millis(self.today.0.saturating_sub(at.0))
+    }
+}
