@@ -59,6 +59,8 @@ pub fn gauges(headers: &HeaderMap) -> Gauges {
 
 /// How long to stay away after a throttle: the latest of what the provider said about the limit that was hit.
 ///
+/// `gauges` are what the same headers tell in the provider's own way.
+///
 /// That is `retry-after`, the phrase in the message, and the resets of the exhausted dimensions; the
 /// reset of a dimension that has something left says nothing about this refusal and doesn't count.
 ///
@@ -67,10 +69,11 @@ pub fn gauges(headers: &HeaderMap) -> Gauges {
 pub fn throttle_rest(
     headers: &HeaderMap,
     now: SystemTime,
+    gauges: &Gauges,
     named: Option<Dimension>,
     message: &str,
 ) -> Option<Duration> {
-    let reset = exhausted_reset(&gauges(headers), named);
+    let reset = exhausted_reset(gauges, named);
     retry_after(headers, now).max(reset).max(wait_in(message))
 }
 
@@ -122,7 +125,8 @@ fn reset_wait(text: &str) -> Option<Duration> {
     }
 }
 
-fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+/// A header's text.
+pub(super) fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
@@ -136,7 +140,8 @@ fn wait_of_secs(seconds: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok().and_then(plausible)
 }
 
-fn plausible(wait: Duration) -> Option<Duration> {
+/// `wait` unless it can't be meant.
+pub(super) fn plausible(wait: Duration) -> Option<Duration> {
     (wait <= WAIT_MAX).then_some(wait)
 }
 
@@ -251,13 +256,14 @@ mod tests {
         let rest = |extra: &[(&'static str, &str)], message| {
             let mut all = left(0, 100);
             all.extend(headers(extra));
-            throttle_rest(&all, NOW, None, message)
+            throttle_rest(&all, NOW, &gauges(&all), None, message)
         };
+        let bare = |message| throttle_rest(&HeaderMap::new(), NOW, &Gauges::default(), None, message);
         assert_eq!(rest(&[("retry-after", "1")], ""), millis(2_000));
         assert_eq!(rest(&[("retry-after", "30")], ""), millis(30_000));
         assert_eq!(rest(&[], "Please try again in 6m0s."), millis(360_000));
-        assert_eq!(throttle_rest(&HeaderMap::new(), NOW, None, "try again in 1.2s"), millis(1_200));
-        assert_eq!(throttle_rest(&HeaderMap::new(), NOW, None, "too fast"), None);
+        assert_eq!(bare("try again in 1.2s"), millis(1_200));
+        assert_eq!(bare("too fast"), None);
     }
 
     #[test]
@@ -287,7 +293,7 @@ mod tests {
                 let names = ["retry-after", "retry-after-ms", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
                 let all: HeaderMap =
                     names.iter().map(|name| (HeaderName::from_static(name), header.clone())).collect();
-                let rest = throttle_rest(&all, NOW, Some(Dimension::Tokens), "");
+                let rest = throttle_rest(&all, NOW, &gauges(&all), Some(Dimension::Tokens), "");
                 prop_assert!(rest.is_none_or(|rest| rest <= WAIT_MAX));
             }
         }

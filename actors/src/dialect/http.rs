@@ -62,7 +62,7 @@ impl Dialect for PlainHttp {
     ) -> Option<Fault> {
         let reason = reason_of(status)?;
         let rest = if reason == Reason::Throttled {
-            hints::throttle_rest(headers, now, None, "")
+            hints::throttle_rest(headers, now, &hints::gauges(headers), None, "")
         } else {
             hints::retry_after(headers, now)
         };

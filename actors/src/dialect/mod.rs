@@ -3,11 +3,21 @@
 //! A dialect knows headers, bodies and events of one family of APIs. It knows
 //! nothing of keys' states, of clocks or of sockets.
 
+mod anthropic;
+mod calendar;
+mod gemini;
 pub mod hints;
 pub mod http;
+mod key_header;
 mod message;
+mod model_name;
+mod object;
 pub mod openai;
+mod rule;
+mod said;
 pub mod sse;
+mod success;
+mod weight;
 
 use std::fmt;
 use std::time::SystemTime;
@@ -20,7 +30,10 @@ use crate::outcome::{Fault, Gauges, Usage};
 use crate::request::Request;
 use crate::secret::Secret;
 
+pub use anthropic::Anthropic;
+pub use gemini::Gemini;
 pub use http::PlainHttp;
+pub use key_header::KeyInHeader;
 pub use openai::OpenAi;
 
 /// How a family of providers speaks.

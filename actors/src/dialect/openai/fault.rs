@@ -1,18 +1,20 @@
 //! From an answer to a fault: what was said, what the table makes of it, how long to stay away.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use ::http::header::CONTENT_TYPE;
 use ::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::said::{Said, is_truthy};
-use super::{object, rules};
-use crate::dialect::hints;
+use super::rules::RULES;
+use super::shape::in_value;
+use crate::dialect::said::{Said, is_truthy};
+use crate::dialect::{calendar, hints, object, rule, success};
 use crate::outcome::{Fault, Reason};
+
+/// Azure may take so long to find a deployment that was just made.
+const DEPLOYMENT_DELAY: Duration = Duration::from_secs(300);
 
 /// What a finished answer means; `None` is success.
 pub(super) fn in_answer(
@@ -24,15 +26,18 @@ pub(super) fn in_answer(
     let fault = if status.is_success() {
         in_success(status, headers, body, now)?
     } else {
-        let said = Said::in_body(status, body);
+        let said = Said::in_body(status, body, in_value);
         fault_of(&said, Some(status.as_u16()), headers, now)
     };
-    Some(fault.with_status(status.as_u16()))
+    let is_monthly = fault.reason == Reason::QuotaUsedUp && says_month(&fault.message);
+    let month = if is_monthly { calendar::until_next_month(now) } else { None };
+    let rest = fault.rest.max(month);
+    Some(fault.resting(rest).with_status(status.as_u16()))
 }
 
 /// What an error inside a stream means; `error` is the event's whole data, or the response in it.
 pub(super) fn in_event(error: &Value) -> Fault {
-    let said = Said::in_value(error);
+    let said = in_value(error);
     // The headers went by long ago, and without them there is no date to compare with.
     fault_of(&said, said.status_inside(), &HeaderMap::new(), SystemTime::UNIX_EPOCH)
 }
@@ -52,44 +57,36 @@ fn in_success(status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemT
         Some(Top { error: Some(error) }) => {
             let error: Value = serde_json::from_str(error.get()).ok()?;
             is_truthy(&error).then(|| {
-                let said = serde_json::from_slice(body).map(|body| Said::in_value(&body)).unwrap_or_default();
+                let said = serde_json::from_slice(body).map(|body| in_value(&body)).unwrap_or_default();
                 fault_of(&said, said.status_inside(), headers, now)
             })
         }
-        None => broken(status, headers, body),
+        None => success::broken(status, headers, body),
     }
 }
 
-/// Whether a successful body that isn't a JSON object should have been one.
-///
-/// Sound, files and server-sent events are no JSON and no fault, and 204 has no body by its definition.
-fn broken(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Fault> {
-    let content_type = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
-    let is_json = content_type.map(|kind| kind.to_ascii_lowercase().contains("json"));
-    // Blank lines keep the connection alive while DeepSeek's queue is long.
-    if body.trim_ascii().is_empty() {
-        let needs_a_body = status != StatusCode::NO_CONTENT && is_json != Some(false);
-        return needs_a_body.then(|| Fault::new(Reason::Cut, "the answer is empty"));
-    }
-    let is_whole = is_json != Some(true) || serde_json::from_slice::<IgnoredAny>(body).is_ok();
-    (!is_whole).then(|| Fault::new(Reason::Cut, "the answer breaks off inside its JSON"))
+/// Whether the quota is one of a calendar month: Cohere's of a trial key.
+fn says_month(message: &str) -> bool {
+    ["per month", "/ month"].iter().any(|phrase| message.contains(phrase))
 }
 
 fn fault_of(said: &Said, status: Option<u16>, headers: &HeaderMap, now: SystemTime) -> Fault {
-    let (reason, scope) = rules::verdict(said, status);
+    let (reason, scope) = rule::verdict(RULES, said, status);
+    // Where there is no code the type is the next best word to search the vendor's pages for.
+    let code = said.code.as_deref().or(said.kind.as_deref());
     let rest = if matches!(reason, Reason::Throttled | Reason::QuotaUsedUp) {
-        hints::throttle_rest(headers, now, said.dimension(), &said.message)
+        hints::throttle_rest(headers, now, &hints::gauges(headers), said.dimension(), &said.message)
     } else {
         hints::retry_after(headers, now)
     };
-    // Where there is no code the type is the next best word to search the vendor's pages for.
-    let code = said.code.as_deref().or(said.kind.as_deref());
+    let rest = if code == Some("DeploymentNotFound") { rest.or(Some(DEPLOYMENT_DELAY)) } else { rest };
     Fault::new(reason, &said.message).reaching(scope).resting(rest).with_code(code)
 }
 
 #[cfg(test)]
 mod tests {
     use ::http::HeaderValue;
+    use ::http::header::CONTENT_TYPE;
     use proptest::prelude::*;
 
     use super::*;

@@ -1,32 +1,42 @@
 //! OpenAI's API, and the many that copy it.
 //!
-//! Groq, Mistral, DeepSeek, OpenRouter, Together, xAI and Azure send bodies of
-//! this shape; where they differ it costs a row in `rules.rs`, not a dialect.
+//! Groq, Mistral, DeepSeek, OpenRouter, Together, xAI, Cohere and Azure send bodies of
+//! this shape, or near enough; where they differ it costs a row in `rules.rs`, not a dialect.
 
-mod address;
 mod estimate;
 mod fault;
-mod object;
 mod rules;
-mod said;
+mod shape;
 mod stream;
 mod usage;
 
 use std::time::SystemTime;
 
 use ::http::header::AUTHORIZATION;
-use ::http::{HeaderMap, StatusCode};
+use ::http::{HeaderMap, HeaderName, StatusCode};
 use bytes::Bytes;
 
-use super::{BadSecret, Dialect, StreamReader, hints, secret_header};
+use super::{BadSecret, Dialect, KeyInHeader, StreamReader, hints, model_name, secret_header};
 use crate::id::Model;
 use crate::outcome::{Fault, Gauges, Usage};
 use crate::request::Request;
 use crate::secret::Secret;
 
+#[cfg(test)]
+pub(super) use rules::RULES;
+#[cfg(test)]
+pub(super) use shape::in_value;
+
 /// OpenAI and what speaks like it: chat completions, completions, embeddings, responses.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct OpenAi;
+
+impl OpenAi {
+    /// The same with the bare key in `header` and not behind `Authorization: Bearer`: Azure has `api-key`.
+    pub const fn with_key_header(header: HeaderName) -> KeyInHeader<Self> {
+        KeyInHeader::new(Self, header)
+    }
+}
 
 impl Dialect for OpenAi {
     fn name(&self) -> &'static str {
@@ -39,7 +49,7 @@ impl Dialect for OpenAi {
     }
 
     fn address_to(&self, request: &Request, model: &Model) -> (String, Bytes) {
-        (request.path.clone(), address::with_model(&request.body, model))
+        (request.path.clone(), model_name::with_model(&request.body, model.as_str()))
     }
 
     fn fault_in(

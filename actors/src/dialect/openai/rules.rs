@@ -4,37 +4,11 @@
 //! words and hold at any status below 500. Phrases can be echoes of what a caller wrote (a model's name, say), so
 //! wherever a phrase condemns a key or a group, its row also names the statuses that it is known from.
 
-use super::said::Said;
+use crate::dialect::rule::Sign::{
+    AsksMoreThanLimit, Code, Kind, NamesParam, NoStatus, Opens, Says, ServerStatus, Status,
+};
+use crate::dialect::rule::{Rule, Sign};
 use crate::outcome::{Reason, Scope};
-
-/// One row: if all these signs hold it means this, and reaches so far.
-#[derive(Debug)]
-pub(super) struct Rule(pub(super) &'static [Sign], pub(super) Reason, pub(super) Scope);
-
-/// Something to be seen in an error. Words are compared without regard to case.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Sign {
-    /// The status is one of these.
-    Status(&'static [u16]),
-    /// The status is a 5xx.
-    ServerStatus,
-    /// There is no status: the error came inside an answer that began with 200.
-    NoStatus,
-    /// `code`, or one of the finer marks beside it, is one of these.
-    Code(&'static [&'static str]),
-    /// `type` is one of these.
-    Kind(&'static [&'static str]),
-    /// The message begins with one of these.
-    Opens(&'static [&'static str]),
-    /// The message contains one of these.
-    Says(&'static [&'static str]),
-    /// The message names a limit and a request larger than it.
-    AsksMoreThanLimit,
-    /// The error names a parameter.
-    NamesParam,
-}
-
-use Sign::{AsksMoreThanLimit, Code, Kind, NamesParam, NoStatus, Opens, Says, ServerStatus, Status};
 
 /// The words of a message about a quota longer than minutes.
 const CALENDAR: Sign = Says(&[
@@ -43,6 +17,7 @@ const CALENDAR: Sign = Says(&[
     "per day",
     "per-day",
     "per month",
+    "/ month",
     "daily limit",
     "weekly limit",
     "monthly limit",
@@ -58,7 +33,7 @@ const GONE: Sign = Says(&[
     "retired",
 ]);
 
-pub(super) const RULES: &[Rule] = &[
+pub(in crate::dialect) const RULES: &[Rule] = &[
     // No capacity. A 5xx is never a key's fault, whatever else it says.
     Rule(
         &[Code(&["server_is_overloaded", "capacity_exceeded", "3505"])],
@@ -129,6 +104,12 @@ pub(super) const RULES: &[Rule] = &[
         Reason::AccountBanned,
         Scope::Group,
     ),
+    // Azure's words for the same.
+    Rule(
+        &[Status(&[403]), Says(&["resource has been temporarily blocked"])],
+        Reason::AccountBanned,
+        Scope::Group,
+    ),
     // The key is dead. xAI and Google say so with 400.
     Rule(&[Code(&["invalid_api_key"])], Reason::BadCredential, Scope::Key),
     Rule(
@@ -137,6 +118,8 @@ pub(super) const RULES: &[Rule] = &[
         Scope::Key,
     ),
     Rule(&[Status(&[401])], Reason::BadCredential, Scope::Key),
+    // Azure lets its resource be reached from some networks only: as good as no key, until somebody mends it.
+    Rule(&[Status(&[403]), Says(&["virtual network/firewall rules"])], Reason::BadCredential, Scope::Key),
     // The region from which we call.
     Rule(&[Code(&["unsupported_country_region_territory"])], Reason::RegionDenied, Scope::Key),
     Rule(
@@ -253,71 +236,14 @@ pub(super) const RULES: &[Rule] = &[
     Rule(&[NoStatus], Reason::ServerError, Scope::Provider),
 ];
 
-/// What an error means. `status` is `None` for one inside an answer that began with 200.
-pub(super) fn verdict(said: &Said, status: Option<u16>) -> (Reason, Scope) {
-    let message = said.message.to_ascii_lowercase();
-    let seen = Seen { said, status, message: &message };
-    RULES
-        .iter()
-        .find(|Rule(signs, ..)| signs.iter().all(|sign| seen.shows(*sign)))
-        .map_or((Reason::Unclassified, Reason::Unclassified.usual_scope()), |Rule(_, reason, scope)| {
-            (*reason, *scope)
-        })
-}
-
-struct Seen<'a> {
-    said: &'a Said,
-    status: Option<u16>,
-    /// In lower case.
-    message: &'a str,
-}
-
-impl Seen<'_> {
-    fn shows(&self, sign: Sign) -> bool {
-        match sign {
-            Status(statuses) => self.status.is_some_and(|status| statuses.contains(&status)),
-            ServerStatus => self.status.is_some_and(|status| (500..600).contains(&status)),
-            NoStatus => self.status.is_none(),
-            Code(codes) => self.said.code.iter().chain(&self.said.marks).any(|code| is_one_of(code, codes)),
-            Kind(kinds) => self.said.kind.as_ref().is_some_and(|kind| is_one_of(kind, kinds)),
-            Opens(phrases) => phrases.iter().any(|phrase| self.message.starts_with(phrase)),
-            Says(phrases) => phrases.iter().any(|phrase| self.message.contains(phrase)),
-            AsksMoreThanLimit => self.said.asks_more_than_limit(),
-            NamesParam => self.said.names_param,
-        }
-    }
-}
-
-fn is_one_of(word: &str, words: &[&str]) -> bool {
-    words.iter().any(|other| word.eq_ignore_ascii_case(other))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::rule::verdict;
+    use crate::dialect::said::Said;
 
     fn said(message: &str) -> Said {
         Said { message: message.to_owned(), ..Said::default() }
-    }
-
-    #[test]
-    fn phrases_are_written_in_the_case_they_are_compared_in() {
-        for sign in RULES.iter().flat_map(|Rule(signs, ..)| *signs) {
-            if let Opens(phrases) | Says(phrases) = sign {
-                assert!(phrases.iter().all(|phrase| *phrase == phrase.to_ascii_lowercase()), "{phrases:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_row_stands_above_every_row_that_asks_for_less() {
-        for (at, Rule(signs, ..)) in RULES.iter().enumerate() {
-            let asks_for_all = |Rule(fewer, ..): &&Rule| {
-                fewer.iter().all(|sign| signs.iter().any(|other| format!("{sign:?}") == format!("{other:?}")))
-            };
-            let above = RULES[..at].iter().find(asks_for_all);
-            assert!(above.is_none(), "{signs:?} is never reached, {above:?} stands above it");
-        }
     }
 
     #[test]
@@ -332,7 +258,7 @@ mod tests {
         ] {
             for status in [400, 404, 422] {
                 let (_, scope) =
-                    verdict(&said(&format!("The model `{phrase}` does not exist.")), Some(status));
+                    verdict(RULES, &said(&format!("The model `{phrase}` does not exist.")), Some(status));
                 assert!(matches!(scope, Scope::Lane | Scope::Request), "{status} {phrase}: {scope:?}");
             }
         }
@@ -341,15 +267,19 @@ mod tests {
     #[test]
     fn a_server_error_is_the_providers_whatever_it_says() {
         let money = Said { code: Some("insufficient_quota".to_owned()), ..said("no money") };
-        assert_eq!(verdict(&money, Some(500)), (Reason::ServerError, Scope::Provider));
-        assert_eq!(verdict(&money, Some(503)), (Reason::Overloaded, Scope::Provider));
+        assert_eq!(verdict(RULES, &money, Some(500)), (Reason::ServerError, Scope::Provider));
+        assert_eq!(verdict(RULES, &money, Some(503)), (Reason::Overloaded, Scope::Provider));
     }
 
     #[test]
     fn what_no_row_knows_is_unclassified() {
         for status in [100, 302, 403, 404, 418] {
-            assert_eq!(verdict(&said("?"), Some(status)), (Reason::Unclassified, Scope::Key), "{status}");
+            assert_eq!(
+                verdict(RULES, &said("?"), Some(status)),
+                (Reason::Unclassified, Scope::Key),
+                "{status}"
+            );
         }
-        assert_eq!(verdict(&said("?"), None), (Reason::ServerError, Scope::Provider));
+        assert_eq!(verdict(RULES, &said("?"), None), (Reason::ServerError, Scope::Provider));
     }
 }

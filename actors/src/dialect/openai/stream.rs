@@ -6,8 +6,8 @@
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::said::is_truthy;
 use super::{fault, usage};
+use crate::dialect::said::is_truthy;
 use crate::dialect::{Ending, EventMeaning, StreamReader, sse};
 use crate::outcome::{Fault, Reason, Usage};
 

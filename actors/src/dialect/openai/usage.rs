@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::object;
+use crate::dialect::object;
 use crate::outcome::Usage;
 
 /// The usage in a finished body.

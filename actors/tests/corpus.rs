@@ -1,4 +1,4 @@
-//! The OpenAI dialect against error bodies in the shapes that vendors use, one file for each source row.
+//! The dialects against error bodies in the shapes that vendors use, one file for each source row.
 //!
 //! `now` is Thu, 01 Jan 2026 00:00:00 GMT in all of them. `expect: null` means success.
 
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use keywheel_actors::dialect::{Dialect, OpenAi};
+use keywheel_actors::dialect::{Anthropic, Dialect, Gemini, OpenAi};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -28,15 +28,30 @@ struct Case {
 }
 
 #[test]
-fn every_body_of_the_corpus_means_what_its_row_says() {
-    let files = corpus();
+fn every_body_of_openai_and_its_kin_means_what_its_row_says() {
+    check(&OpenAi);
+}
+
+#[test]
+fn every_body_of_anthropic_means_what_its_row_says() {
+    check(&Anthropic);
+}
+
+#[test]
+fn every_body_of_google_means_what_its_row_says() {
+    check(&Gemini);
+}
+
+#[track_caller]
+fn check(dialect: &dyn Dialect) {
+    let files = corpus(dialect.name());
     assert!(!files.is_empty(), "the corpus is empty");
-    let wrong: Vec<String> = files.iter().filter_map(|file| difference(file)).collect();
+    let wrong: Vec<String> = files.iter().filter_map(|file| difference(dialect, file)).collect();
     assert!(wrong.is_empty(), "{} of {} are wrong:\n{}", wrong.len(), files.len(), wrong.join("\n"));
 }
 
-fn corpus() -> Vec<PathBuf> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/openai");
+fn corpus(name: &str) -> Vec<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(name);
     let mut files: Vec<_> = fs::read_dir(directory)
         .expect("the corpus is there")
         .map(|entry| entry.expect("a readable entry").path())
@@ -45,15 +60,15 @@ fn corpus() -> Vec<PathBuf> {
     files
 }
 
-fn difference(file: &Path) -> Option<String> {
+fn difference(dialect: &dyn Dialect, file: &Path) -> Option<String> {
     let name = file.file_stem().expect("a named file").to_string_lossy().into_owned();
     let case: Case = serde_json::from_slice(&fs::read(file).expect("a readable file"))
         .unwrap_or_else(|e| panic!("{name}: {e}"));
-    let read = reading(&case);
+    let read = reading(dialect, &case);
     (read != case.expect).then(|| format!("{name}: read {read}, expected {}", case.expect))
 }
 
-fn reading(case: &Case) -> Value {
+fn reading(dialect: &dyn Dialect, case: &Case) -> Value {
     let headers: HeaderMap = case
         .headers
         .iter()
@@ -67,7 +82,7 @@ fn reading(case: &Case) -> Value {
     };
     let status = StatusCode::from_u16(case.status).expect("a status");
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW_UNIX_SECS);
-    let Some(fault) = OpenAi.fault_in(status, &headers, &body, now) else { return Value::Null };
+    let Some(fault) = dialect.fault_in(status, &headers, &body, now) else { return Value::Null };
     assert_eq!(fault.status, Some(case.status));
     json!({
         "reason": fault.reason,

@@ -12,22 +12,37 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::id::Model;
-
 /// `body` with `model` as the value of its top-level `model`, or the very same body where there is
 /// nothing to change: the name stands there already, there is no such field, or it isn't a JSON object.
-pub(super) fn with_model(body: &Bytes, model: &Model) -> Bytes {
-    let Ok(Top { models }) = serde_json::from_slice::<Top<'_>>(body) else { return body.clone() };
-    let is_there = |raw: &&RawValue| {
-        serde_json::from_str::<Cow<'_, str>>(raw.get()).is_ok_and(|name| name == model.as_str())
+pub(super) fn with_model(body: &Bytes, model: &str) -> Bytes {
+    let Ok(Top { models, .. }) = serde_json::from_slice::<Top<'_>>(body) else { return body.clone() };
+    spliced(body, &models, model)
+}
+
+/// The same for a body that is made of `requests`, each with a `model` of its own.
+pub(super) fn with_model_in_all(body: &Bytes, model: &str) -> Bytes {
+    let Ok(Top { mut models, requests }) = serde_json::from_slice::<Top<'_>>(body) else {
+        return body.clone();
     };
-    if models.iter().all(is_there) {
+    for requests in requests {
+        let Ok(requests) = serde_json::from_str::<Vec<Top<'_>>>(requests.get()) else { continue };
+        models.extend(requests.into_iter().flat_map(|request| request.models));
+    }
+    models.sort_by_key(|raw| raw.get().as_ptr().addr());
+    spliced(body, &models, model)
+}
+
+/// `body` with `model` in all these places, which stand in it one behind the other.
+fn spliced(body: &Bytes, places: &[&RawValue], model: &str) -> Bytes {
+    let is_there =
+        |raw: &&RawValue| serde_json::from_str::<Cow<'_, str>>(raw.get()).is_ok_and(|name| name == model);
+    if places.iter().all(is_there) {
         return body.clone();
     }
-    let name = serde_json::Value::from(model.as_str()).to_string();
-    let mut spliced = BytesMut::with_capacity(body.len() + models.len() * name.len());
+    let name = serde_json::Value::from(model).to_string();
+    let mut spliced = BytesMut::with_capacity(body.len() + places.len() * name.len());
     let mut copied = 0;
-    for place in models.iter().map(|raw| span_of(raw, body)) {
+    for place in places.iter().map(|raw| span_of(raw, body)) {
         spliced.extend_from_slice(&body[copied..place.start]);
         spliced.extend_from_slice(name.as_bytes());
         copied = place.end;
@@ -42,10 +57,11 @@ fn span_of(part: &RawValue, whole: &[u8]) -> Range<usize> {
     start..start + part.get().len()
 }
 
-/// The values of every top-level `model`. A body with two of them is odd, but which one a provider
-/// takes isn't ours to guess.
+/// The values of every top-level `model`, and of `requests`. A body with two of them is odd, but which one
+/// a provider takes isn't ours to guess.
 struct Top<'a> {
     models: Vec<&'a RawValue>,
+    requests: Vec<&'a RawValue>,
 }
 
 /// A field's name; borrowed unless it holds escapes.
@@ -65,14 +81,17 @@ impl<'de> Deserialize<'de> for Top<'de> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut models = Vec::with_capacity(1);
+                let mut requests = Vec::new();
                 while let Some(Field(name)) = map.next_key()? {
                     if name == "model" {
                         models.push(map.next_value()?);
+                    } else if name == "requests" {
+                        requests.push(map.next_value()?);
                     } else {
                         map.next_value::<IgnoredAny>()?;
                     }
                 }
-                Ok(Top { models })
+                Ok(Top { models, requests })
             }
         }
 
@@ -87,7 +106,7 @@ mod tests {
     use super::*;
 
     fn spliced(body: &str, model: &str) -> String {
-        let body = with_model(&Bytes::copy_from_slice(body.as_bytes()), &Model::from(model));
+        let body = with_model(&Bytes::copy_from_slice(body.as_bytes()), model);
         String::from_utf8(body.to_vec()).unwrap()
     }
 
@@ -113,12 +132,24 @@ mod tests {
     }
 
     #[test]
+    fn requests_are_looked_into_only_where_a_body_is_made_of_them() {
+        let body = Bytes::from_static(br#"{"requests":[{"model":"a"},{"m":1}],"model":"b"}"#);
+        assert_eq!(with_model(&body, "g"), &br#"{"requests":[{"model":"a"},{"m":1}],"model":"g"}"#[..]);
+        assert_eq!(
+            with_model_in_all(&body, "g"),
+            &br#"{"requests":[{"model":"g"},{"m":1}],"model":"g"}"#[..]
+        );
+        let odd = Bytes::from_static(br#"{"requests":{"model":"a"}}"#);
+        assert_eq!(with_model_in_all(&odd, "g"), odd);
+    }
+
+    #[test]
     fn where_nothing_is_to_change_the_same_bytes_go_on() {
         for body in
             [r#"{"model":"gpt-4o"}"#, r#"{"model":"gpt\u002d4o"}"#, "{}", "[1]", "", "{\"model\":", "--form"]
         {
             let body = Bytes::copy_from_slice(body.as_bytes());
-            let same = with_model(&body, &Model::from("gpt-4o"));
+            let same = with_model(&body, "gpt-4o");
             assert_eq!((same.as_ptr(), same.len()), (body.as_ptr(), body.len()));
         }
     }
