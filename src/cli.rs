@@ -1,13 +1,20 @@
 //! The words typed: global flags, and one verb a file in [`crate::command`].
 
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::fmt;
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
+use std::process;
+use std::str::FromStr;
 
 use anyhow::Context as _;
+use clap::{CommandFactory as _, Parser as _};
 use tracing_subscriber::EnvFilter;
 
-use crate::command::{batch, demo, sim};
+use crate::command::{batch, completions, config, demo, failures, man, provider, sim};
 use crate::config::Source;
+use crate::config::lookalike::hushed;
 use crate::exit::{Exit, UsageError};
 
 /// Turns many API keys of many providers into one dependable, fast upstream.
@@ -20,7 +27,7 @@ pub struct Cli {
 
     /// Override one field of the configuration, such as `--set rotation.pick=fastest`
     #[arg(long, global = true, value_name = "PATH=VALUE", help_heading = "Global options")]
-    set: Vec<String>,
+    set: Vec<Typed>,
 
     /// What to log to stderr, as a tracing filter: `info`, or `keywheel=debug,hyper=warn`
     #[arg(
@@ -47,6 +54,24 @@ pub struct Cli {
     verb: Verb,
 }
 
+/// What follows a `--set`. It may be a secret, so its `Debug` hides it.
+#[derive(Clone)]
+struct Typed(String);
+
+impl FromStr for Typed {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Typed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Typed(hidden)")
+    }
+}
+
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum LogFormat {
     /// For people
@@ -58,28 +83,53 @@ enum LogFormat {
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     Batch(batch::Args),
+    Config(config::Args),
     Demo(demo::Args),
+    Failures(failures::Args),
+    Provider(Box<provider::Args>),
     Sim(sim::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Cli {
+    /// Takes the words apart, or ends the process with what is wrong with them.
+    pub fn of_process() -> Self {
+        Self::try_parse().unwrap_or_else(|error| {
+            // What is wrong is quoted, and it may be a key that was typed in a wrong place.
+            let text = error.render().to_string();
+            match hushed(&text) {
+                Cow::Borrowed(_) => error.exit(),
+                Cow::Owned(text) => {
+                    eprint!("{text}");
+                    process::exit(error.exit_code())
+                }
+            }
+        })
+    }
+
     /// Does what was asked for and tells, on stderr, what kept it from being done.
     pub fn run(self) -> Exit {
         self.carry_out().unwrap_or_else(|error| {
-            eprintln!("error: {error:#}");
+            eprintln!("{}", hushed(&format!("error: {error:#}")));
             Exit::of_error(&error)
         })
     }
 
     fn carry_out(self) -> anyhow::Result<Exit> {
         self.start_log()?;
-        let overrides = self.set.iter().map(|text| split_override(text)).collect::<Result<_, _>>()?;
+        let overrides = self.set.iter().map(|Typed(text)| split_override(text)).collect::<Result<_, _>>()?;
         let source =
             Source::of_process(self.config, overrides).context("the working directory can't be found")?;
         match self.verb {
             Verb::Batch(args) => args.run(&source),
+            Verb::Config(args) => args.run(&source),
             Verb::Demo(args) => args.run(&source),
+            Verb::Failures(args) => args.run(&source),
+            Verb::Provider(args) => args.run(&source),
             Verb::Sim(args) => args.run(),
+            Verb::Completions(args) => args.run(Self::command()),
+            Verb::Man(args) => args.run(Self::command()),
         }
     }
 

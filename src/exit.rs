@@ -2,7 +2,7 @@
 
 use std::process::{ExitCode, Termination};
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, EditError};
 use crate::sim::file::FileError;
 
 /// How a command ended.
@@ -16,8 +16,11 @@ pub enum Exit {
     Broken,
     /// The command line or the configuration is wrong; nothing was done: 2, as clap has it.
     Usage,
-    /// The run is complete, but some of its rows failed or were invalid: 3.
+    /// The run is complete, but some of its rows failed or were invalid, or some keys that it tested
+    /// aren't valid: 3.
     RowsFailed,
+    /// What was asked for is done, but something of it needs a person: 3 too.
+    Attention,
     /// Ended by Ctrl-C before everything was done: 130, as shells have it (128 + SIGINT).
     Interrupted,
 }
@@ -29,16 +32,17 @@ impl Exit {
             Self::Done => 0,
             Self::Broken => 1,
             Self::Usage => 2,
-            Self::RowsFailed => 3,
+            Self::RowsFailed | Self::Attention => 3,
             Self::Interrupted => 130,
         }
     }
 
     /// How a command ends that gave up with `error`.
     pub fn of_error(error: &anyhow::Error) -> Self {
-        let is_usage = error
-            .chain()
-            .any(|cause| cause.is::<UsageError>() || cause.is::<ConfigError>() || cause.is::<FileError>());
+        let is_usage = error.chain().any(|cause| {
+            let is_edit = cause.downcast_ref().is_some_and(EditError::is_usage);
+            is_edit || cause.is::<UsageError>() || cause.is::<ConfigError>() || cause.is::<FileError>()
+        });
         if is_usage { Self::Usage } else { Self::Broken }
     }
 }
@@ -77,7 +81,8 @@ mod tests {
     #[test]
     fn codes_are_the_documented_ones() {
         let codes =
-            [Exit::Done, Exit::Broken, Exit::Usage, Exit::RowsFailed, Exit::Interrupted].map(Exit::code);
-        assert_eq!(codes, [0, 1, 2, 3, 130]);
+            [Exit::Done, Exit::Broken, Exit::Usage, Exit::RowsFailed, Exit::Attention, Exit::Interrupted]
+                .map(Exit::code);
+        assert_eq!(codes, [0, 1, 2, 3, 3, 130]);
     }
 }

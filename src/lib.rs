@@ -6,10 +6,14 @@ pub mod command;
 
 pub mod admin;
 pub mod batch;
+pub mod check;
 pub mod config;
 pub mod demo;
+pub mod failures;
+pub mod session;
 pub mod sim;
 
 pub mod ui;
 
 pub mod exit;
+mod private;

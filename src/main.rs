@@ -1,9 +1,8 @@
 //! The `keywheel` binary: a table of contents.
 
-use clap::Parser as _;
 use keywheel::cli::Cli;
 use keywheel::exit::Exit;
 
 fn main() -> Exit {
-    Cli::parse().run()
+    Cli::of_process().run()
 }

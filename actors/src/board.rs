@@ -41,6 +41,14 @@ impl Board {
         self.keys.get(id).map(|view| view.clone())
     }
 
+    pub(crate) fn remove_key(&self, id: &KeyId) {
+        self.keys.remove(id);
+    }
+
+    pub(crate) fn remove_provider(&self, id: &ProviderId) {
+        self.providers.remove(id);
+    }
+
     pub(crate) fn publish_key(&self, id: &KeyId, view: KeyView) {
         match self.keys.get_mut(id) {
             Some(mut place) => *place = view,
@@ -113,6 +121,16 @@ pub enum KeyState {
 }
 
 impl KeyState {
+    /// How bad it is, from 0; of several the worst is shown.
+    pub const fn severity(self) -> u8 {
+        match self {
+            Self::Active => 0,
+            Self::RateLimited => 1,
+            Self::Failed => 2,
+            Self::Disabled => 3,
+        }
+    }
+
     /// The word used in tables and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -144,8 +162,10 @@ pub struct Why {
 pub enum Cause {
     /// A call that failed for this reason.
     Fault(Reason),
-    /// Somebody's command, or the configuration.
+    /// Somebody's command.
     Operator,
+    /// The configuration says `enabled = false`, or doesn't name it any more.
+    Configuration,
 }
 
 impl Cause {
@@ -154,6 +174,7 @@ impl Cause {
         match self {
             Self::Fault(reason) => reason.as_str(),
             Self::Operator => "operator",
+            Self::Configuration => "configuration",
         }
     }
 }

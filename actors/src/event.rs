@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::board::KeyStatus;
 use crate::clock::Moment;
 use crate::id::{JobId, KeyId, Model, ProviderId};
 use crate::outcome::Fault;
+use crate::reload::ReloadReport;
+use crate::secret::Fingerprint;
 
 /// Something that happened.
 #[derive(Clone, Debug, Serialize)]
@@ -27,18 +29,28 @@ pub enum EventKind {
     CallFailed {
         /// Whose call.
         job: JobId,
+        /// The caller's own name of the job: [`Request::id`](crate::request::Request::id).
+        request_id: Option<Box<str>>,
         /// The how-manieth call of this job, from 1.
         attempt: u32,
         /// By which key.
         key: KeyId,
+        /// Of that key's secret.
+        fingerprint: Fingerprint,
         /// The model as sent.
         model: Model,
         /// What went wrong.
         fault: Fault,
         /// What becomes of the job.
         decision: Decision,
+        /// Until when the one who pays for it (key, lane or provider) rests, if it does;
+        /// [`Moment::NEVER`] until somebody acts.
+        #[serde(skip)]
+        until: Option<Moment>,
         /// How long the call took.
         took: Duration,
+        /// Whether it belongs into logs.
+        log: Logging,
     },
     /// A key's status changed.
     KeyChanged {
@@ -77,6 +89,11 @@ pub enum EventKind {
         /// The provider.
         provider: ProviderId,
     },
+    /// The configuration was exchanged, and holds.
+    Reloaded {
+        /// What is different.
+        report: ReloadReport,
+    },
     /// A job moved along its route.
     FellBack {
         /// The job.
@@ -97,8 +114,18 @@ pub enum EventKind {
     StateKept,
 }
 
-/// What becomes of a job whose call failed.
+/// Whether failures are logged, besides being counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Logging {
+    /// As a rule.
+    On,
+    /// The configuration doesn't want it: `log_failures = false`.
+    Off,
+}
+
+/// What becomes of a job whose call failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
     /// Another key, or the same one later.
@@ -107,4 +134,15 @@ pub enum Decision {
     FallBack,
     /// Back to the caller.
     Return,
+}
+
+impl Decision {
+    /// The word used in logs and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rotate => "rotate",
+            Self::FallBack => "fall_back",
+            Self::Return => "return",
+        }
+    }
 }

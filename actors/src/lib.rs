@@ -20,6 +20,7 @@ pub mod error;
 pub mod event;
 pub mod id;
 pub mod outcome;
+mod reload;
 pub mod request;
 pub mod secret;
 pub mod spec;
@@ -29,6 +30,7 @@ pub mod unit;
 #[cfg(test)]
 mod stories;
 
+pub use reload::{Differences, ReloadError, ReloadReport};
 pub use wheel::{
     Answer, AnswerBody, CommandError, DrainReport, Keeping, Kept, KeyCommand, StartError, Wheel,
 };

@@ -4,6 +4,7 @@
 //! the policies' business.
 
 use std::fmt;
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -40,7 +41,7 @@ impl Fault {
             rest: None,
             status: None,
             code: None,
-            message: cut(message.as_ref()).into(),
+            message: cut(message.as_ref(), Self::MESSAGE_BYTES_MAX).into(),
         }
     }
 
@@ -64,7 +65,7 @@ impl Fault {
 
     /// Adds the provider's code.
     pub fn with_code(mut self, code: Option<&str>) -> Self {
-        self.code = code.map(|code| cut(code).into());
+        self.code = code.map(|code| cut(code, Self::MESSAGE_BYTES_MAX).into());
         self
     }
 }
@@ -82,8 +83,9 @@ impl fmt::Display for Fault {
     }
 }
 
-fn cut(text: &str) -> &str {
-    let mut end = text.len().min(Fault::MESSAGE_BYTES_MAX);
+/// At most so many bytes of a text, in whole characters.
+pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
@@ -238,6 +240,20 @@ pub enum Scope {
     Us,
 }
 
+impl Scope {
+    /// The word used in logs and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Group => "group",
+            Self::Lane => "lane",
+            Self::Provider => "provider",
+            Self::Request => "request",
+            Self::Us => "us",
+        }
+    }
+}
+
 /// Tokens that a call used, as the provider counted them.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Usage {
@@ -253,6 +269,15 @@ impl Usage {
     /// Input and output together: what most token limits count.
     pub const fn total_tokens(&self) -> u64 {
         self.input_tokens + self.output_tokens
+    }
+}
+
+impl AddAssign for Usage {
+    /// Providers tell the numbers, so they may be anything: sums stop at the largest.
+    fn add_assign(&mut self, more: Self) {
+        self.input_tokens = self.input_tokens.saturating_add(more.input_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(more.output_tokens);
+        self.cached_tokens = self.cached_tokens.saturating_add(more.cached_tokens);
     }
 }
 

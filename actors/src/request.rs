@@ -1,7 +1,7 @@
 //! What a caller wants done, in its dialect's own bytes.
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, Method};
 
 use crate::clock::Moment;
 use crate::id::{CallerId, Model};
@@ -21,6 +21,16 @@ pub struct Request {
     pub model: Model,
     /// How the answer is wanted.
     pub delivery: Delivery,
+}
+
+/// The header by which callers, providers and gateways name a request in their logs.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+impl Request {
+    /// The caller's own name of it: its header `x-request-id`, as far as it is text.
+    pub fn id(&self) -> Option<&str> {
+        self.headers.get(X_REQUEST_ID)?.to_str().ok()
+    }
 }
 
 /// How an answer reaches its caller.

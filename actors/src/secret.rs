@@ -1,12 +1,17 @@
 //! A credential that can't be printed by accident.
 
+mod echo;
+
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use echo::Echoes;
 
 /// Shorter keys are shown not at all: four of their characters would say too much.
 const MASKABLE_CHARS_MIN: usize = 20;
@@ -14,20 +19,27 @@ const MASKABLE_CHARS_MIN: usize = 20;
 /// Prefixes that say whose key it is and nothing else.
 const KNOWN_PREFIXES: [&str; 8] = ["sk-proj-", "sk-ant-", "sk-or-", "gsk_", "xai-", "AIza", "pa-", "sk-"];
 
-/// A provider's key. Zeroed on drop; no `Display`, no `Serialize`, and a `Debug` that hides it.
+/// A provider's key. Zeroed on drop; no `Display`, no `Serialize`, and a `Debug` that hides it. Clones are
+/// the same one.
 #[derive(Clone)]
-pub struct Secret(SecretString);
+pub struct Secret(Arc<Kept>);
+
+struct Kept {
+    value: SecretString,
+    /// What its echoes look like; made when something failed for the first time.
+    echoes: OnceLock<Echoes>,
+}
 
 impl Secret {
     /// Takes the key as the user gave it.
     pub fn new(value: impl Into<String>) -> Self {
-        Self(SecretString::from(value.into()))
+        Self(Arc::new(Kept { value: SecretString::from(value.into()), echoes: OnceLock::new() }))
     }
 
     /// The key itself. Called where its header is built and where echoes of it are scrubbed, nowhere else.
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     pub(crate) fn expose(&self) -> &str {
-        self.0.expose_secret()
+        self.0.value.expose_secret()
     }
 
     /// What a person may see of it: a known prefix and the last four characters, or nothing at all.
@@ -41,33 +53,41 @@ impl Secret {
         format!("{prefix}…{tail}")
     }
 
-    /// `bytes` with every occurrence of the key replaced by its mask; `None` if there is none.
+    /// Whether it is the same key.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+
+    /// `bytes` with every occurrence of the key replaced by its mask, also of a key that is escaped as in
+    /// JSON, URLs or HTML, or encoded as base64; `None` if there is none.
     pub fn scrub_bytes(&self, bytes: &[u8]) -> Option<Bytes> {
         let key = self.expose().as_bytes();
+        // No echo is shorter than the key.
         if key.is_empty() || key.len() > bytes.len() {
             return None;
         }
-        let mask = self.masked();
-        let mut clean = Vec::new();
-        let mut rest = bytes;
-        while let Some(at) = rest.windows(key.len()).position(|window| window == key) {
-            clean.extend_from_slice(&rest[..at]);
-            clean.extend_from_slice(mask.as_bytes());
-            rest = &rest[at + key.len()..];
+        let found = self.0.echoes.get_or_init(|| Echoes::of(key)).find(bytes);
+        if found.is_empty() {
+            return None;
         }
-        (rest.len() < bytes.len()).then(|| {
-            clean.extend_from_slice(rest);
-            clean.into()
-        })
+        let mask = self.masked();
+        let mut clean = Vec::with_capacity(bytes.len());
+        let mut rest = 0;
+        for echo in found {
+            clean.extend_from_slice(&bytes[rest..echo.start]);
+            clean.extend_from_slice(mask.as_bytes());
+            rest = echo.end;
+        }
+        clean.extend_from_slice(&bytes[rest..]);
+        Some(clean.into())
     }
 
-    /// `text` with every occurrence of the key replaced by its mask.
+    /// `text` with every occurrence of the key replaced by its mask, as [`Secret::scrub_bytes`] finds them.
     pub fn scrub(&self, text: &str) -> String {
-        let value = self.expose();
-        if value.is_empty() || !text.contains(value) {
-            return text.to_owned();
+        match self.scrub_bytes(text.as_bytes()) {
+            Some(clean) => String::from_utf8_lossy(&clean).into_owned(),
+            None => text.to_owned(),
         }
-        text.replace(value, &self.masked())
     }
 }
 

@@ -9,7 +9,6 @@ use ::http::HeaderMap;
 use crate::dialect::Dialect;
 use crate::id::{KeyName, Model, ProviderId, QuotaGroup};
 use crate::secret::{FingerprintKey, Secret};
-use crate::wheel::StartError;
 
 /// A whole wheel.
 #[derive(Clone, Debug, Default)]
@@ -30,28 +29,28 @@ impl WheelSpec {
     /// Looks for contradictions that would make an actor fail later.
     ///
     /// # Errors
-    /// [`StartError::Spec`] with the first one found.
-    pub(crate) fn check(&self) -> Result<(), StartError> {
+    /// The first one found, for people.
+    pub(crate) fn check(&self) -> Result<(), String> {
         let known = |id: &ProviderId| self.providers.iter().any(|provider| provider.id == *id);
         let routed = self.routes.iter().flat_map(|route| route.candidates.iter().map(|at| &at.provider));
         if let Some(id) = self.fallback_order.iter().chain(routed).find(|id| !known(id)) {
-            return Err(StartError::Spec(format!("there is no provider `{id}` to fall back to")));
+            return Err(format!("there is no provider `{id}` to fall back to"));
         }
         for (index, provider) in self.providers.iter().enumerate() {
             let id = &provider.id;
             if self.providers[..index].iter().any(|other| other.id == *id) {
-                return Err(StartError::Spec(format!("there are two providers `{id}`")));
+                return Err(format!("there are two providers `{id}`"));
             }
             for (index, key) in provider.keys.iter().enumerate() {
                 let name = &key.name;
                 if provider.keys[..index].iter().any(|other| other.name == *name) {
-                    return Err(StartError::Spec(format!("provider `{id}` has two keys `{name}`")));
+                    return Err(format!("provider `{id}` has two keys `{name}`"));
                 }
                 if key.limits.windows.iter().any(|limit| limit.count == 0 || limit.window.is_zero()) {
-                    return Err(StartError::Spec(format!("key `{id}/{name}` has a limit of nothing")));
+                    return Err(format!("key `{id}/{name}` has a limit of nothing"));
                 }
                 if let Err(error) = provider.dialect.authenticate(&key.secret, &mut HeaderMap::new()) {
-                    return Err(StartError::Spec(format!("key `{id}/{name}`: {error}")));
+                    return Err(format!("key `{id}/{name}`: {error}"));
                 }
             }
         }
@@ -102,6 +101,11 @@ impl ProviderSpec {
     pub fn with_key(mut self, key: KeySpec) -> Self {
         self.keys.push(key);
         self
+    }
+
+    /// Whether it speaks from another place than `other`, or in another way: then it is somebody else.
+    pub(crate) fn is_elsewhere(&self, other: &Self) -> bool {
+        self.base_url != other.base_url || self.dialect.name() != other.dialect.name()
     }
 
     /// The provider's own name of `model`.

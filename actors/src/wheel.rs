@@ -1,6 +1,5 @@
 //! The door: a handle that any thread may hold.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -16,21 +15,21 @@ use crate::actor::hub::{Hub, HubParts};
 use crate::actor::job::Job;
 use crate::actor::kernel;
 use crate::actor::message::{
-    CloseState, Command, Crash, CrashKey, DrainAll, GetStats, Halt, Remember, Submit,
+    CloseState, Command, Crash, CrashKey, DrainAll, GetStats, Halt, ReloadAll, Remember, Submit,
 };
 use crate::actor::root::Root;
 use crate::board::Board;
 use crate::clock::Clock;
-use crate::dialect::Dialect;
 use crate::error::SendError;
 use crate::event::Event;
 use crate::id::{JobId, KeyId, ProviderId};
 use crate::outcome::{Served, Usage};
-use crate::policy::route::{Candidate, Progress, Routes};
+use crate::policy::route::Progress;
+use crate::reload::{ReloadError, ReloadReport};
 use crate::request::{Request, Terms};
 #[cfg(test)]
 use crate::spec::DAY;
-use crate::spec::{Dimension, ProviderSpec, WheelSpec};
+use crate::spec::WheelSpec;
 use crate::stats::StatsReport;
 use crate::store::{Memory, Store, StoreError};
 use crate::upstream::{BodyStream, Upstream};
@@ -43,9 +42,6 @@ pub struct Wheel {
 
 struct Inner {
     hub: Arc<Hub>,
-    routes: Routes,
-    /// Who reckons the tokens of a job, where anybody limits them.
-    estimators: HashMap<ProviderId, Arc<dyn Dialect>>,
     runtime: Handle,
     watchers: broadcast::Sender<Event>,
     next_job: AtomicU64,
@@ -85,7 +81,7 @@ impl Wheel {
         upstream: Arc<dyn Upstream>,
         store: Option<Arc<dyn Store>>,
     ) -> Result<Self, StartError> {
-        spec.check()?;
+        spec.check().map_err(StartError::Spec)?;
         let memory = store.as_ref().map_or_else(|| Ok(Memory::default()), |store| store.load())?;
         let parts = hub_parts(&spec, upstream, Clock::start(), store, memory);
         let runtime = Builder::new_multi_thread().enable_all().thread_name("keywheel").build();
@@ -127,14 +123,16 @@ impl Wheel {
         if inner.draining.load(Ordering::Acquire) {
             return Err(SendError::Draining);
         }
-        let candidates = inner.routes.candidates(&request.model);
-        let tokens = inner.estimate(&request, &candidates);
+        let routing = inner.hub.routing();
+        let candidates = routing.candidates(&request.model);
+        let tokens = routing.estimate(&request, &candidates);
         let Some(progress) = Progress::new(candidates) else {
             return Err(SendError::NoRoute { model: request.model });
         };
         let provider = progress.here().provider.clone();
         let id = JobId(inner.next_job.fetch_add(1, Ordering::Relaxed));
-        let (job, ending) = Job::new(id, request, terms, progress, tokens, Arc::clone(&inner.hub));
+        let (job, ending) =
+            Job::new(id, request, terms, progress, tokens, routing.number, Arc::clone(&inner.hub));
         inner.hub.tell_provider(&provider, Submit(job));
         ending.await.unwrap_or(Err(SendError::Lost))
     }
@@ -149,7 +147,10 @@ impl Wheel {
         self.inner.watchers.subscribe()
     }
 
-    /// What has been counted so far. Successes may lag by a batch; the board never does.
+    /// What has been counted so far.
+    ///
+    /// Of a key without a call under way everything is there, a moment after the caller of the last one has
+    /// its answer. Of the others up to 63 calls that didn't fail may still be missing; the board never lags.
     ///
     /// # Errors
     /// [`CommandError::Stopped`] if the wheel has stopped.
@@ -170,6 +171,25 @@ impl Wheel {
         let kept = tokio::time::timeout(KEPT_WITHIN, obeyed).await;
         let late = || Kept::InMemory { why: "the disk doesn't answer".into() };
         kept.map_or_else(|_| Ok(late()), |kept| kept.map_err(|_| CommandError::Stopped))
+    }
+
+    /// Exchanges the configuration while jobs run. What stays keeps its state, and no job fails for it.
+    ///
+    /// When this returns it holds: new jobs take the new routes, and a key that isn't named any more, or is
+    /// disabled now, makes no further call; calls under way end by themselves. Reloads take place one after
+    /// the other. Once begun, a reload doesn't end with this future.
+    ///
+    /// Seed and fingerprints stay as they were at the start.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; then nothing has changed.
+    pub async fn reload(&self, spec: WheelSpec) -> Result<ReloadReport, ReloadError> {
+        spec.check().map_err(ReloadError::Spec)?;
+        if self.inner.draining.load(Ordering::Acquire) {
+            return Err(ReloadError::Draining);
+        }
+        let begun = self.inner.hub.root.ask(ReloadAll(Box::new(spec))).await.ok_or(ReloadError::Stopped)?;
+        begun.await.map_err(|_| ReloadError::Stopped)
     }
 
     /// Whether what happens is kept for the next process.
@@ -235,13 +255,6 @@ impl Wheel {
     }
 }
 
-impl Inner {
-    fn estimate(&self, request: &Request, candidates: &[Candidate]) -> u64 {
-        let limited = candidates.iter().find_map(|candidate| self.estimators.get(&candidate.provider));
-        limited.map_or(0, |dialect| dialect.estimate_tokens(request))
-    }
-}
-
 impl Drop for Inner {
     fn drop(&mut self) {
         // After a drain there is nobody left to stop.
@@ -287,8 +300,6 @@ struct Beginning {
 /// A wheel whose Root is starting.
 struct Ready {
     hub: oneshot::Receiver<Arc<Hub>>,
-    routes: Routes,
-    estimators: HashMap<ProviderId, Arc<dyn Dialect>>,
     watchers: broadcast::Sender<Event>,
 }
 
@@ -296,14 +307,7 @@ impl Beginning {
     fn of(spec: WheelSpec, parts: HubParts) -> (Self, Ready) {
         let (ready, hub) = oneshot::channel();
         let (watchers, _) = broadcast::channel(EVENTS_KEPT);
-        let tokens_limited = |provider: &&ProviderSpec| {
-            let windows = provider.keys.iter().flat_map(|key| &key.limits.windows);
-            windows.into_iter().any(|window| window.dimension == Dimension::Tokens)
-        };
-        let limited = spec.providers.iter().filter(tokens_limited);
-        let estimators =
-            limited.map(|provider| (provider.id.clone(), Arc::clone(&provider.dialect))).collect();
-        let ready_end = Ready { hub, routes: Routes::new(&spec), estimators, watchers: watchers.clone() };
+        let ready_end = Ready { hub, watchers: watchers.clone() };
         (Self { spec, parts, watchers, ready }, ready_end)
     }
 
@@ -317,31 +321,18 @@ impl Beginning {
 
 impl Ready {
     fn wait(self, runtime: Handle) -> Result<Wheel, StartError> {
-        let Self { hub, routes, estimators, watchers } = self;
+        let Self { hub, watchers } = self;
         // Whoever starts a wheel may be on a runtime of its own, where tokio's channels refuse to block.
         let (tell, told) = mpsc::channel();
         runtime.spawn(async move { hub.await.map(|hub| tell.send(hub)) });
         let hub = told.recv().map_err(|_| StartError::ended())?;
-        Ok(wheel(hub, routes, estimators, watchers, runtime))
+        Ok(wheel(hub, watchers, runtime))
     }
 }
 
-fn wheel(
-    hub: Arc<Hub>,
-    routes: Routes,
-    estimators: HashMap<ProviderId, Arc<dyn Dialect>>,
-    watchers: broadcast::Sender<Event>,
-    runtime: Handle,
-) -> Wheel {
-    let inner = Inner {
-        hub,
-        routes,
-        estimators,
-        runtime,
-        watchers,
-        next_job: AtomicU64::new(1),
-        draining: AtomicBool::new(false),
-    };
+fn wheel(hub: Arc<Hub>, watchers: broadcast::Sender<Event>, runtime: Handle) -> Wheel {
+    let inner =
+        Inner { hub, runtime, watchers, next_job: AtomicU64::new(1), draining: AtomicBool::new(false) };
     Wheel { inner: Arc::new(inner) }
 }
 
@@ -373,9 +364,9 @@ pub(crate) fn paused_remembering<F: Future>(
         let parts = hub_parts(&spec, upstream, clock, store, memory.unwrap_or_default());
         let (beginning, ready) = Beginning::of(spec, parts);
         beginning.spawn(halt);
-        let Ready { hub, routes, estimators, watchers } = ready;
+        let Ready { hub, watchers } = ready;
         let hub = hub.await.expect("Root starts");
-        story(wheel(hub, routes, estimators, watchers, Handle::current())).await
+        story(wheel(hub, watchers, Handle::current())).await
     })
 }
 

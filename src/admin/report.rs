@@ -1,6 +1,6 @@
 //! What `status` tells, live or from the durable state, in the form of its `--json`.
 
-use keywheel_actors::board::{Cause, KeyCounts, KeyState};
+use keywheel_actors::board::{KeyCounts, KeyState};
 use keywheel_actors::outcome::Scope;
 use keywheel_actors::secret::Fingerprint;
 use keywheel_actors::store::Wall;
@@ -13,6 +13,8 @@ pub struct StatusReport {
     pub source: Source,
     /// When it was put together.
     pub at: Wall,
+    /// Why what happens now isn't kept for the next process, if it isn't.
+    pub not_durable: Option<String>,
     /// The providers, as the configuration lists them.
     pub providers: Vec<ProviderReport>,
 }
@@ -81,8 +83,8 @@ pub struct KeyReport {
     pub quota_group: Option<String>,
     /// One of the four statuses.
     pub status: KeyState,
-    /// Why, unless it is active.
-    pub cause: Option<Cause>,
+    /// Why, unless it is active: `operator`, `configuration`, or the reason of a failed call.
+    pub cause: Option<String>,
     /// What is blocked: the key, its group, one model, or the provider.
     pub scope: Option<Scope>,
     /// Until when. `None`: until somebody acts, or not blocked at all.

@@ -48,6 +48,7 @@ impl Deaths {
             | EventKind::ProviderResumed { .. }
             | EventKind::ProviderRestarted { .. }
             | EventKind::ProviderLost { .. }
+            | EventKind::Reloaded { .. }
             | EventKind::FellBack { .. }
             | EventKind::StateNotKept { .. }
             | EventKind::StateKept => {}

@@ -7,21 +7,20 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{HeaderMap, Method};
 use keywheel_actors::id::Model;
-use keywheel_actors::request::{Delivery, Request};
+use keywheel_actors::request::{Delivery, Request, X_REQUEST_ID};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use crate::config::lookalike::hushed;
 
 /// The code of a line that can't be sent.
 pub(super) const INVALID_LINE: &str = "invalid_line";
 
 /// The code of a line whose `custom_id` stood on an earlier line.
 pub(super) const DUPLICATE_CUSTOM_ID: &str = "duplicate_custom_id";
-
-/// The name under which both sides log a request; OpenAI and most gateways keep it.
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A run's name in request ids: eight hexadecimal digits, new for each run.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -81,7 +80,8 @@ pub(super) struct Rejected {
 impl Rejected {
     /// A line that can't be sent.
     pub(super) fn invalid(line: u64, custom_id: Option<String>, problem: &str) -> Self {
-        Self { line, custom_id, code: INVALID_LINE, message: format!("line {line}: {problem}") }
+        let message = format!("line {line}: {}", hushed(problem));
+        Self { line, custom_id, code: INVALID_LINE, message }
     }
 }
 

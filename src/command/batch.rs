@@ -11,8 +11,9 @@ use keywheel_actors::spec::{QUEUE_JOBS_MAX, WheelSpec};
 
 use crate::batch::{self, Accounts, Input, Options, RunId, Stop, Summary, report};
 use crate::command::engine;
-use crate::config::{self, Source};
+use crate::config::Source;
 use crate::exit::{Exit, UsageError};
+use crate::session::Session;
 use crate::ui::screen::{Screen, say};
 use crate::ui::style::Style;
 
@@ -23,7 +24,7 @@ const WINDOW_DEFAULT: u32 = 2_048;
 #[expect(clippy::cast_possible_wrap, reason = "a few thousand")]
 const WINDOW_MAX: i64 = QUEUE_JOBS_MAX as i64;
 
-/// Answers every row of a JSONL file, as fast as the keys' quotas allow.
+/// Answer every row of a JSONL file, as fast as the keys' quotas allow.
 ///
 /// Input and output have the form of OpenAI's Batch API: `{"custom_id", "method", "url", "body"}` a line in,
 /// `{"id", "custom_id", "response", "error"}` a line out, in order of completion. Every row gets exactly one
@@ -74,16 +75,12 @@ impl Args {
     /// by the summary and the exit code.
     pub fn run(&self, source: &Source) -> anyhow::Result<Exit> {
         let input = self.open_input()?;
-        let config = config::load(source)?;
-        for warning in &config.warnings {
-            say(&format!("warning: {warning}"));
-        }
-        let spec = config.wheel;
+        // Before the output is touched: another run with these keys may be writing it.
+        let session = Session::start(source, "batch", |warning| say(&format!("warning: {warning}")))?;
+        let accounts = Accounts::of(&session.config().wheel);
+        let window = window(self.concurrency, &session.config().wheel);
+        let wheel = session.wheel().clone();
         let output = self.open_output()?;
-
-        let accounts = Accounts::of(&spec);
-        let window = window(self.concurrency, &spec);
-        let wheel = engine::start(spec)?;
         let style = engine::style(source);
         let screen = if self.quiet { Screen::Quiet } else { engine::screen(style) };
 
@@ -95,7 +92,9 @@ impl Args {
                 accounts,
                 stop: Stop::on_ctrl_c(),
             };
-            batch::run(options, &wheel, input, output, screen).await
+            let summary = batch::run(options, &wheel, input, output, screen).await;
+            session.end().await;
+            summary
         });
         let summary = summary.context("can't start the batch")?;
         self.tell(&summary, style)?;

@@ -16,7 +16,7 @@ use crate::exit::Exit;
 use crate::sim::Sim;
 use crate::ui::screen::say;
 
-/// Shows a batch over ten keys that get throttled, die and recover, in ten seconds and without any key.
+/// Show a batch over ten keys that get throttled, die and recover, in ten seconds and without any key.
 ///
 /// Two simulated providers start inside this process; nothing leaves the machine. `alpha` has ten unequal
 /// keys: one is invalid, one runs out of money at 3 s, the busiest is cut to a tenth of its quota at 4 s, and

@@ -26,8 +26,17 @@ pub fn start(spec: WheelSpec) -> anyhow::Result<Wheel> {
 
 /// How to write to stderr.
 pub fn style(source: &Source) -> Style {
+    style_on(&io::stderr(), source)
+}
+
+/// How to write to stdout.
+pub fn stdout_style(source: &Source) -> Style {
+    style_on(&io::stdout(), source)
+}
+
+fn style_on(output: &impl io::IsTerminal, source: &Source) -> Style {
     let no_color = source.environment.iter().find(|(name, _)| name == "NO_COLOR");
-    Style::choose(io::stderr().is_terminal(), no_color.map(|(_, value)| value.as_str()))
+    Style::choose(output.is_terminal(), no_color.map(|(_, value)| value.as_str()))
 }
 
 /// Where progress is shown.

@@ -1,6 +1,12 @@
 //! One file for each verb of the command line.
 
 pub mod batch;
+pub mod completions;
+pub mod config;
 pub mod demo;
 pub mod engine;
+pub mod failures;
+pub mod man;
+pub mod provider;
 pub mod sim;
+pub mod stdout;

@@ -171,6 +171,6 @@ pub(super) fn name_in<'a>(item: &'a Value, naming: Option<&str>) -> Option<&'a s
 }
 
 /// A name as a variable can hold it.
-fn loose(name: &str) -> String {
+pub(super) fn loose(name: &str) -> String {
     name.chars().map(|c| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect()
 }

@@ -3,11 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use hyper::header::HeaderName;
 use keywheel_actors::dialect::Dialect;
 use url::{Host, Url};
 
-use super::preset::{DIALECTS, PRESETS, dialect_named};
-use super::tree::Fields;
+use super::preset::{self, DIALECTS, PRESETS, Preset, Validity};
+use super::tree::{Fields, Node};
 
 /// Names under which clouds serve a machine its own credentials.
 const METADATA_NAMES: [&str; 2] = ["metadata.google.internal", "metadata.goog"];
@@ -19,12 +20,22 @@ const METADATA_ADDRESSES: [IpAddr; 3] = [
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
 ];
 
+/// Headers that mean something else to every server, or to the connection.
+const HEADERS_TAKEN: [&str; 7] =
+    ["connection", "content-length", "content-type", "cookie", "host", "transfer-encoding", "upgrade"];
+
 /// A provider's two ends of the wire; what is wrong is `None`.
 pub(super) struct Endpoint {
+    /// The name of its preset.
+    pub(super) preset: Option<&'static str>,
+    /// The name of its dialect.
+    pub(super) dialect_name: Option<&'static str>,
     /// How it speaks.
     pub(super) dialect: Option<Arc<dyn Dialect>>,
     /// Where it listens.
     pub(super) base_url: Option<BaseUrl>,
+    /// How to learn whether a key is good.
+    pub(super) validity: Option<Validity>,
 }
 
 /// A checked address.
@@ -45,7 +56,7 @@ pub(super) enum PlainText {
     Anywhere,
 }
 
-/// Reads `preset`, `dialect`, `base_url` and `allow_http`.
+/// Reads `preset`, `dialect`, `base_url`, `allow_http` and `key_header`.
 pub(super) fn read(fields: &Fields<'_>) -> Endpoint {
     let preset =
         fields.get("preset").map(|node| node.choice("preset", &PRESETS.map(|preset| (preset.name, preset))));
@@ -54,6 +65,9 @@ pub(super) fn read(fields: &Fields<'_>) -> Endpoint {
         None => fields.need("dialect", "name a `preset`, or `dialect = \"openai\"` with a `base_url`"),
     };
     let url_node = match preset {
+        Some(Some(Preset { base_url: None, base_url_example, .. })) => {
+            fields.need("base_url", &format!("for example `base_url = \"{base_url_example}\"`"))
+        }
         Some(_) => fields.get("base_url"),
         None => fields.need("base_url", "for example `base_url = \"https://api.example.com/v1\"`"),
     };
@@ -66,26 +80,59 @@ pub(super) fn read(fields: &Fields<'_>) -> Endpoint {
     };
 
     let preset = preset.flatten();
-    let dialect = match dialect_node {
+    let dialect = match &dialect_node {
         Some(node) => node.choice("dialect", &DIALECTS.map(|name| (name, name))),
         None => preset.map(|preset| preset.dialect),
     };
+    let key_header = fields.get("key_header").and_then(|node| key_header(&node, dialect));
+    let key_header =
+        key_header.or_else(|| preset.and_then(|preset| preset.key_header).map(HeaderName::from_static));
     let base_url = match url_node {
         Some(node) => node.text().and_then(|text| {
             check(text, plain).map_err(|(message, hint)| node.wrong(message, hint.map(str::to_owned))).ok()
         }),
-        None => preset.and_then(|preset| check(preset.base_url, plain).ok()),
+        None => preset.and_then(|preset| check(preset.base_url?, plain).ok()),
     };
-    Endpoint { dialect: dialect.and_then(dialect_named), base_url }
+    let validity = match preset {
+        Some(preset) => preset.validity,
+        None => dialect.and_then(preset::validity_of_dialect),
+    };
+    Endpoint {
+        preset: preset.map(|preset| preset.name),
+        dialect_name: dialect,
+        dialect: dialect.and_then(|name| preset::dialect_named(name, key_header)),
+        base_url,
+        validity,
+    }
+}
+
+/// The header of the key, which only a provider of dialect `http` leaves open.
+fn key_header(node: &Node<'_>, dialect: Option<&str>) -> Option<HeaderName> {
+    let name = node.text()?;
+    if let Some(dialect) = dialect.filter(|dialect| *dialect != "http") {
+        let hint = "drop it, or write `dialect = \"http\"`".to_owned();
+        node.wrong(format!("the dialect `{dialect}` knows its header itself"), Some(hint));
+        return None;
+    }
+    let example = || Some("for example `key_header = \"x-api-key\"`".to_owned());
+    let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
+        node.wrong("not the name of a header", example());
+        return None;
+    };
+    if HEADERS_TAKEN.contains(&header.as_str()) {
+        node.wrong(format!("`{header}` is no header for a key"), example());
+        return None;
+    }
+    Some(header)
 }
 
 /// What is wrong with an address, and a hint. Neither quotes it: it may hold a password.
-type Refusal = (&'static str, Option<&'static str>);
+pub(super) type Refusal = (&'static str, Option<&'static str>);
 
 /// Whether a key may be sent to this address.
 ///
 /// It is parsed as the HTTP client does it, so that both mean the same host by `http://2130706433/`.
-fn check(text: &str, plain: PlainText) -> Result<BaseUrl, Refusal> {
+pub(super) fn check(text: &str, plain: PlainText) -> Result<BaseUrl, Refusal> {
     const EXAMPLE: Option<&str> = Some("for example `base_url = \"https://api.example.com/v1\"`");
     let Ok(url) = Url::parse(text) else {
         return Err(("not an address", EXAMPLE));
@@ -203,8 +250,9 @@ mod tests {
     #[test]
     fn every_preset_passes() {
         for preset in PRESETS {
-            let url = check(preset.base_url, PlainText::OnLoopback).expect(preset.name);
-            assert_eq!(url.text, preset.base_url);
+            let text = preset.base_url.unwrap_or(preset.base_url_example);
+            let url = check(text, PlainText::OnLoopback).expect(preset.name);
+            assert_eq!(url.text, text.to_ascii_lowercase());
         }
     }
 }

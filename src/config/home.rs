@@ -12,10 +12,19 @@ use super::tree::{Fields, Node};
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// Larger files are no fun to search.
-const FILE_MIB_MOST: u64 = 4_096;
+pub(super) const FILE_MIB_MOST: u64 = 4_096;
 
 /// More than two years of one file a day.
-const FILES_MOST: u64 = 1_000;
+pub(super) const FILES_MOST: u64 = 1_000;
+
+/// What `[state]` may say.
+pub(super) const STATE_FIELDS: [&str; 1] = ["dir"];
+
+/// What `[failures]` may say.
+pub(super) const FAILURE_FIELDS: [&str; 4] = ["log", "dir", "file_mib_max", "files_max"];
+
+/// What `[admin]` may say.
+pub(super) const ADMIN_FIELDS: [&str; 1] = ["socket"];
 
 /// The files that belong to one configuration. Every process with the same configuration means the same ones.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -57,10 +66,10 @@ pub(super) fn read(fields: &Fields<'_>, source: &Source, path: &Path) -> Home {
         written.as_ref().and_then(Node::text).map(|path| directory.join(path))
     };
 
-    let state = section("state", &["dir"]);
+    let state = section("state", &STATE_FIELDS);
     let state_dir = path_in(&state, "dir").unwrap_or_else(|| usual_state_dir(source, path));
 
-    let failures = section("failures", &["log", "dir", "file_mib_max", "files_max"]);
+    let failures = section("failures", &FAILURE_FIELDS);
     let failure = |name| failures.as_ref().and_then(|fields| fields.get(name));
     let usual = FailureLog::default();
     let file_mib = failure("file_mib_max").and_then(|node| node.whole(1..=FILE_MIB_MOST));
@@ -72,7 +81,7 @@ pub(super) fn read(fields: &Fields<'_>, source: &Source, path: &Path) -> Home {
         files_max: files.and_then(|files| usize::try_from(files).ok()).unwrap_or(usual.files_max),
     };
 
-    let admin = section("admin", &["socket"]);
+    let admin = section("admin", &ADMIN_FIELDS);
     let socket = path_in(&admin, "socket").unwrap_or_else(|| usual_socket(&state_dir));
     if let Some(node) = admin.as_ref().and_then(|fields| fields.get("socket"))
         && socket.as_os_str().len() > SOCKET_PATH_BYTES_MAX

@@ -6,11 +6,15 @@ use keywheel_actors::spec::{KeySpec, Rotation};
 use super::limits::WrittenLimits;
 use super::model::{self, Models};
 use super::rotation::{self, Level};
-use super::secret::{self, Fetched, Vault, Written};
+use super::secret::{self, Fetched, Purpose, Unfetched, Vault, Written};
 use super::tree::{Fields, Node};
 
 /// A larger share than a thousandfold is better said by `primary_first`.
-const WEIGHT_MAX: u64 = 1_000;
+pub(super) const WEIGHT_MAX: u64 = 1_000;
+
+/// What a key may say.
+pub(super) const FIELDS: [&str; 8] =
+    ["name", "secret", "quota_group", "weight", "limits", "models", "enabled", "rotation"];
 
 /// A key with what its provider has to compare.
 pub(super) struct Key<'a> {
@@ -24,13 +28,18 @@ pub(super) struct Key<'a> {
     pub(super) limits: WrittenLimits<'a>,
     /// Where its secret stands.
     pub(super) secret_node: Option<Node<'a>>,
-    /// Whether the value itself stands there.
-    pub(super) is_literal: bool,
+    /// What stands there.
+    pub(super) written: Option<Written<'a>>,
     /// The secret, if it was fetched and is good.
     pub(super) secret: Option<Fetched>,
-    weight: u32,
-    models: Vec<Model>,
-    enabled: bool,
+    /// Why it isn't there, if that is no mistake.
+    pub(super) unavailable: Option<String>,
+    /// Its share under `pick = "weighted"`.
+    pub(super) weight: u32,
+    /// The models it serves.
+    pub(super) models: Vec<Model>,
+    /// Whether it may be used at all.
+    pub(super) enabled: bool,
     rotation: Rotation,
 }
 
@@ -41,30 +50,32 @@ pub(super) struct Around<'a> {
     pub(super) rotation: &'a Rotation,
     /// The provider's models.
     pub(super) models: &'a Models,
-    /// Where to fetch the secret. `None`: it won't be needed.
-    pub(super) vault: Option<Vault<'a>>,
+    /// Where to fetch the secret.
+    pub(super) vault: Vault<'a>,
+    /// Whether the provider takes part; the secrets of one that doesn't aren't needed.
+    pub(super) provider_enabled: bool,
 }
 
 /// Reads the key at `index` of its provider.
 pub(super) fn read<'a>(index: usize, node: &Node<'a>, around: Around<'_>) -> Option<Key<'a>> {
-    let fields =
-        node.fields(&["name", "secret", "quota_group", "weight", "limits", "models", "enabled", "rotation"])?;
+    let fields = node.fields(&FIELDS)?;
     let name_node = fields.get("name");
     let name = name_node.as_ref().and_then(Node::name).map(str::to_owned);
     let secret_node = fields.need("secret", "for example `secret = \"env:OPENAI_KEY\"`");
     let written = secret_node.as_ref().and_then(Node::text).map(Written::of);
-    let secret = match (written, &secret_node, around.vault) {
-        (Some(written), Some(node), Some(vault)) => secret::fetch(written, node, vault),
-        _ => None,
+    let (secret, unavailable) = match (written, &secret_node) {
+        (Some(written), Some(node)) => around.fetch(written, node),
+        _ => (None, None),
     };
     Some(Key {
-        name: name.unwrap_or_else(|| format!("key-{}", index + 1)),
+        name: name.unwrap_or_else(|| name_by_position(index)),
         name_node: name_node.unwrap_or_else(|| node.clone()),
         quota_group: fields.get("quota_group").and_then(|node| node.name()),
         limits: WrittenLimits::read(fields.get("limits")),
-        is_literal: matches!(written, Some(Written::Literal(_))),
         secret_node,
+        written,
         secret,
+        unavailable,
         weight: weight(&fields),
         models: models(&fields, around.models),
         enabled: fields.get("enabled").and_then(|node| node.switch()).unwrap_or(true),
@@ -72,7 +83,61 @@ pub(super) fn read<'a>(index: usize, node: &Node<'a>, around: Around<'_>) -> Opt
     })
 }
 
+/// Reads the `api_key` of a provider: its first key, with every default.
+pub(super) fn read_legacy<'a>(node: Node<'a>, around: Around<'_>) -> Option<Key<'a>> {
+    let written = Written::of(node.text()?);
+    let (secret, unavailable) = around.fetch(written, &node);
+    Some(Key {
+        name: name_by_position(0),
+        name_node: node.clone(),
+        quota_group: None,
+        limits: WrittenLimits::default(),
+        secret_node: Some(node),
+        written: Some(written),
+        secret,
+        unavailable,
+        weight: 1,
+        models: Vec::new(),
+        enabled: true,
+        rotation: around.rotation.clone(),
+    })
+}
+
+/// What a key without a name is called; positions count from 0, names from 1.
+pub(super) fn name_by_position(index: usize) -> String {
+    format!("key-{}", index + 1)
+}
+
+impl Around<'_> {
+    /// The secret, or else why it isn't there unless that is a mistake.
+    fn fetch(&self, written: Written<'_>, node: &Node<'_>) -> (Option<Fetched>, Option<String>) {
+        match (self.vault.purpose, self.provider_enabled) {
+            (Purpose::Run, false) => return (None, None),
+            (Purpose::Run, true) | (Purpose::LookAfter, _) => {}
+        }
+        match (secret::fetch(written, self.vault), self.vault.purpose) {
+            (Ok(fetched), _) => (Some(fetched), None),
+            (Err(unfetched @ Unfetched::Unavailable(_)), Purpose::LookAfter) => {
+                (None, Some(unfetched.reason()))
+            }
+            // Nobody needs it, so it is no mistake yet.
+            (Err(unfetched), Purpose::LookAfter) if !self.provider_enabled => {
+                (None, Some(unfetched.reason()))
+            }
+            (Err(unfetched), Purpose::Run | Purpose::LookAfter) => {
+                unfetched.report(node);
+                (None, None)
+            }
+        }
+    }
+}
+
 impl Key<'_> {
+    /// Whether the secret itself stands in the configuration.
+    pub(super) fn is_literal(&self) -> bool {
+        matches!(self.written, Some(Written::Literal(_)))
+    }
+
     /// The key as the wheel takes it; `None` without a good secret.
     pub(super) fn into_spec(self, limits: &WrittenLimits<'_>) -> Option<KeySpec> {
         let limits = limits.resolve();

@@ -35,6 +35,11 @@ impl<'a> Ledger<'a> {
         self.warnings.borrow_mut().push(warning);
     }
 
+    /// Whether no mistake was noted yet.
+    pub(super) fn is_clean(&self) -> bool {
+        self.problems.borrow().is_empty()
+    }
+
     /// Mistakes and warnings, each sorted by place and said once.
     pub(super) fn close(self) -> (Vec<Problem>, Vec<Problem>) {
         let [problems, warnings] = [self.problems, self.warnings].map(|noted| {

@@ -23,7 +23,7 @@ const WINDOWS: [(&str, Dimension, Duration); 5] = [
 ///
 /// Counts end where no provider grants more and no sum overflows; concurrency
 /// ends where a machine has no more ports for one address.
-const FIELDS: [(&str, u64); 7] = [
+pub(super) const FIELDS: [(&str, u64); 7] = [
     ("rps", 1_000_000_000_000),
     ("rpm", 1_000_000_000_000),
     ("rpd", 1_000_000_000_000),
@@ -36,7 +36,8 @@ const FIELDS: [(&str, u64); 7] = [
 /// What a burst may not exceed: a limit, times what, in which time.
 ///
 /// A larger bucket would grant at once what the limit grants in that time.
-const BURST_BOUNDS: [(&str, u64, &str); 3] = [("rps", 60, "minute"), ("rpm", 1, "minute"), ("rpd", 1, "day")];
+pub(super) const BURST_BOUNDS: [(&str, u64, &str); 3] =
+    [("rps", 60, "minute"), ("rpm", 1, "minute"), ("rpd", 1, "day")];
 
 /// `limits` as written, each with its place.
 #[derive(Clone, Default)]
@@ -92,6 +93,11 @@ impl<'a> WrittenLimits<'a> {
             .collect();
         let concurrency = self.count("concurrency").and_then(|calls| u32::try_from(calls).ok());
         Limits { windows, concurrency }
+    }
+
+    /// What is said, by name.
+    pub(super) fn counts(&self) -> BTreeMap<&'static str, u64> {
+        self.counts.iter().map(|(name, (count, _))| (*name, *count)).collect()
     }
 
     fn count(&self, name: &str) -> Option<u64> {

@@ -7,29 +7,52 @@
 //! quotes a secret. The fields are described in `docs/configuration.md`.
 
 mod address;
+mod check;
+mod document;
+mod duration;
+mod edit;
 mod endpoint;
+mod field;
 mod file;
+mod fingerprint;
 mod home;
 mod key;
 mod layer;
 mod ledger;
+mod legacy;
 mod limits;
+mod lint;
 mod load;
+pub(crate) mod lookalike;
 mod model;
+mod outline;
 mod place;
+mod placeholder;
 mod preset;
 mod problem;
 mod provider;
 mod rotation;
 mod route;
 mod secret;
+mod show;
 mod source;
-mod suggest;
+pub(crate) mod suggest;
 mod tree;
+mod variable;
 
 pub use address::VARIABLE_PREFIX;
+pub use check::{Findings, check};
+pub use edit::{EditError, Editor, KeyFields, Mentions, NewProvider, NewSecret, Saved, WrittenSecret};
+pub use field::schema;
+pub use fingerprint::fingerprint_key;
 pub use home::{FailureLog, Home};
+pub use legacy::{Conversion, NoConversion, Note, SecretFile, SecretsAs, Weight, convert, is_legacy};
 pub use load::{Config, load};
-pub use preset::{DIALECTS, PRESETS, Preset};
+pub use outline::{
+    KeyOutline, Origin, Outline, ProviderOutline, outline, outline_with_mistakes, outline_with_wheel,
+};
+pub use preset::{DIALECTS, KeyNeed, Method, PRESETS, Preset, Validity};
 pub use problem::{ConfigError, Place, Problem};
+pub use show::{Content, Effective, NoSuchField, Resolved, Shown, ValueOrigin, show};
 pub use source::Source;
+pub use variable::usual_variable;

@@ -1,5 +1,6 @@
 //! From a path of fields to the line where it is written.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -8,7 +9,7 @@ use toml_edit::{Document, Item, Key, Table, Value};
 use super::problem::{Place, Problem};
 
 /// One step down a tree.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Step {
     /// Into a table.
     Field(String),
@@ -38,7 +39,15 @@ pub(super) enum Spot {
 /// A file's text with the position of everything in it.
 pub(super) struct FileMap<'a> {
     lines: Lines<'a>,
-    document: Document<&'a str>,
+    map: Map<'a>,
+}
+
+/// Where things are.
+enum Map<'a> {
+    /// In TOML itself.
+    Document(Document<&'a str>),
+    /// In a text that the TOML was made from.
+    Origins(HashMap<Vec<Step>, usize>),
 }
 
 impl<'a> FileMap<'a> {
@@ -49,12 +58,22 @@ impl<'a> FileMap<'a> {
     pub(super) fn parse(file: PathBuf, text: &'a str) -> Result<Self, Problem> {
         let lines = Lines::of(file, text);
         match Document::parse(text) {
-            Ok(document) => Ok(Self { lines, document }),
+            Ok(document) => Ok(Self { lines, map: Map::Document(document) }),
             Err(error) => {
                 let start = error.span().map_or(text.len(), |span| span.start);
                 Err(Problem::new(lines.place(start, ""), format!("not TOML: {}", error.message())))
             }
         }
+    }
+
+    /// A file whose `text` isn't TOML, with the byte offsets that the parts of its TOML come from.
+    pub(super) fn converted(file: PathBuf, text: &'a str, origins: Vec<(Vec<Step>, usize)>) -> Self {
+        Self { lines: Lines::of(file, text), map: Map::Origins(origins.into_iter().collect()) }
+    }
+
+    /// The place at a byte offset.
+    pub(super) fn at(&self, offset: usize, field: &str) -> Place {
+        self.lines.place(offset, field)
     }
 
     /// The file as a whole.
@@ -76,7 +95,15 @@ impl<'a> FileMap<'a> {
 
     /// How many of `steps` the file has, and the last span on the way.
     fn descend(&self, steps: &[Step], spot: Spot) -> (usize, Range<usize>) {
-        let mut here = Here::Item(self.document.as_item());
+        let document = match &self.map {
+            Map::Document(document) => document,
+            Map::Origins(origins) => {
+                let known =
+                    (1..=steps.len()).rev().find_map(|taken| Some((taken, *origins.get(&steps[..taken])?)));
+                return known.map_or((0, 0..0), |(taken, offset)| (taken, offset..offset));
+            }
+        };
+        let mut here = Here::Item(document.as_item());
         let mut span = 0..0;
         for (taken, step) in steps.iter().enumerate() {
             let next = match step {

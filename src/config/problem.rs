@@ -5,6 +5,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::lookalike::hushed;
+
 /// A configuration that can't be used, with every mistake that was found.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConfigError {
@@ -61,9 +63,10 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.message)?;
+        // Its parts quote names and words, and a key may stand in the place of one.
+        f.write_str(&hushed(&format!("{}: {}", self.place, self.message)))?;
         if let Some(hint) = &self.hint {
-            write!(f, "\n  hint: {hint}")?;
+            write!(f, "\n  hint: {}", hushed(hint))?;
         }
         Ok(())
     }

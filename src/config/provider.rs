@@ -10,12 +10,37 @@ use super::key::{self, Around, Key};
 use super::ledger::report_repeats;
 use super::limits::WrittenLimits;
 use super::model::{self, Models};
+use super::outline::{KeyOutline, ProviderOutline};
+use super::preset::Validity;
 use super::rotation::{self, Level};
-use super::secret::{Fetched, Vault};
+use super::secret::{Fetched, Purpose, Vault};
 use super::tree::{Fields, Node};
 
 /// A million waiting jobs of some kilobytes each are all that a machine holds.
-const QUEUE_JOBS_MOST: u64 = 1_000_000;
+pub(super) const QUEUE_JOBS_MOST: u64 = 1_000_000;
+
+/// What a provider may say.
+pub(super) const FIELDS: [&str; 13] = [
+    "id",
+    "preset",
+    "dialect",
+    "base_url",
+    "allow_http",
+    "key_header",
+    "models",
+    "enabled",
+    "queue_jobs_max",
+    "limits",
+    "rotation",
+    "timeouts",
+    "key",
+];
+
+/// The secret of a provider's first key, as a provider with a single one may have it.
+pub(super) const API_KEY: &str = "api_key";
+
+/// The same, as the prototype called it.
+pub(super) const API_KEY_OF_PROTOTYPE: &str = "apiKey";
 
 /// A provider as far as it could be read.
 pub(super) struct Provider<'a> {
@@ -27,8 +52,12 @@ pub(super) struct Provider<'a> {
     pub(super) models: Models,
     /// The provider as the wheel takes it. `None` if something is wrong with it, or it is disabled.
     pub(super) spec: Option<ProviderSpec>,
+    /// How to learn whether one of its keys is good.
+    pub(super) validity: Option<Validity>,
     /// Secrets that stand here as they are and are worth something to others.
     pub(super) literals: Vec<Node<'a>>,
+    /// The provider as it is written, if that is what the configuration is read for.
+    pub(super) outline: Option<ProviderOutline>,
 }
 
 /// What a provider takes from the top of the file.
@@ -44,20 +73,7 @@ pub(super) struct Defaults<'a> {
 
 /// Reads one `[[provider]]`.
 pub(super) fn read<'a>(node: &Node<'a>, defaults: Defaults<'_>) -> Option<Provider<'a>> {
-    let fields = node.fields(&[
-        "id",
-        "preset",
-        "dialect",
-        "base_url",
-        "allow_http",
-        "models",
-        "enabled",
-        "queue_jobs_max",
-        "limits",
-        "rotation",
-        "timeouts",
-        "key",
-    ])?;
+    let fields = node.fields_and_legacy(&FIELDS, &[API_KEY, API_KEY_OF_PROTOTYPE])?;
     let id = fields.need("id", "for example `id = \"openai\"`").and_then(|node| Some((node.name()?, node)));
     let endpoint = endpoint::read(&fields);
     let enabled = fields.get("enabled").and_then(|node| node.switch()).unwrap_or(true);
@@ -66,10 +82,24 @@ pub(super) fn read<'a>(node: &Node<'a>, defaults: Defaults<'_>) -> Option<Provid
     let rotation = rotation::read(fields.get("rotation"), defaults.rotation, Level::ManyKeys);
     let timeouts = rotation::read_timeouts(fields.get("timeouts"), defaults.timeouts);
 
-    let vault = enabled.then_some(defaults.vault);
-    let keys = read_keys(&fields, Around { rotation: &rotation, models: &models, vault });
+    let vault = defaults.vault;
+    let keys =
+        read_keys(&fields, Around { rotation: &rotation, models: &models, vault, provider_enabled: enabled });
     let literals = literals(&keys, endpoint.base_url.as_ref());
     let limits = WrittenLimits::read(fields.get("limits"));
+    let outline = match vault.purpose {
+        Purpose::Run => None,
+        Purpose::LookAfter => id.as_ref().map(|(id, _)| ProviderOutline {
+            id: ProviderId::from(*id),
+            enabled,
+            preset: endpoint.preset,
+            dialect: endpoint.dialect_name,
+            base_url: endpoint.base_url.as_ref().map(|url| url.text.clone()),
+            models: models.clone(),
+            pick: rotation.pick,
+            keys: keys.iter().map(KeyOutline::of).collect(),
+        }),
+    };
     let keys = resolve_keys(keys, &limits);
 
     let queue_jobs_max = queue_jobs_max.and_then(|jobs| usize::try_from(jobs).ok()).unwrap_or(QUEUE_JOBS_MAX);
@@ -84,21 +114,59 @@ pub(super) fn read<'a>(node: &Node<'a>, defaults: Defaults<'_>) -> Option<Provid
         queue_jobs_max,
         keys,
     });
-    Some(Provider { id, enabled, models, spec, literals })
+    Some(Provider { id, enabled, models, spec, validity: endpoint.validity, literals, outline })
 }
 
 fn read_keys<'a>(fields: &Fields<'a>, around: Around<'_>) -> Vec<Key<'a>> {
+    let legacy = legacy_key(fields);
+    let nodes = match (key_nodes(fields, legacy.is_some(), around.vault.purpose), &legacy) {
+        (Some(nodes), _) => nodes,
+        (None, Some(_)) => Vec::new(),
+        (None, None) => return Vec::new(),
+    };
+    let first = usize::from(legacy.is_some());
+    let legacy = legacy.and_then(|node| key::read_legacy(node, around));
+    let listed = nodes.iter().enumerate().filter_map(|(index, node)| key::read(first + index, node, around));
+    let keys: Vec<_> = legacy.into_iter().chain(listed).collect();
+    report_repeats("key", keys.iter().map(|key| (key.name.as_str(), &key.name_node)));
+    if around.provider_enabled {
+        report_repeated_secrets(&keys);
+    }
+    keys
+}
+
+/// Where the secret of a provider with a single key may stand: `api_key`, which is still written everywhere.
+fn legacy_key<'a>(fields: &Fields<'a>) -> Option<Node<'a>> {
+    let prototypes = fields.get(API_KEY_OF_PROTOTYPE);
+    if let Some(node) = &prototypes {
+        let message = format!("`{API_KEY_OF_PROTOTYPE}` is the name of an older version");
+        match fields.get(API_KEY) {
+            Some(_) => {
+                node.wrong(format!("`{API_KEY}` says this already"), Some("drop one of the two".to_owned()));
+            }
+            None => node.warn(message, Some(format!("write `{API_KEY}`, or a `[[provider.key]]`"))),
+        }
+    }
+    api_key(fields)
+}
+
+/// The secret of the first key, if it stands in the provider itself.
+pub(super) fn api_key<'a>(fields: &Fields<'a>) -> Option<Node<'a>> {
+    fields.get(API_KEY).or_else(|| fields.get(API_KEY_OF_PROTOTYPE))
+}
+
+fn key_nodes<'a>(fields: &Fields<'a>, has_legacy_key: bool, purpose: Purpose) -> Option<Vec<Node<'a>>> {
     let hint = "add a `[[provider.key]]` with a `secret`";
-    let Some(list) = fields.need("key", hint) else { return Vec::new() };
-    let Some(nodes) = list.tables("name") else { return Vec::new() };
-    if nodes.is_empty() {
+    let list = match (purpose, has_legacy_key) {
+        (Purpose::Run, false) => fields.need("key", hint),
+        (Purpose::Run, true) | (Purpose::LookAfter, _) => fields.get("key"),
+    };
+    let list = list?;
+    let nodes = list.tables("name")?;
+    if nodes.is_empty() && !has_legacy_key && purpose == Purpose::Run {
         list.wrong("a provider needs at least one key", Some(hint.to_owned()));
     }
-    let keys: Vec<_> =
-        nodes.iter().enumerate().filter_map(|(index, node)| key::read(index, node, around)).collect();
-    report_repeats("key", keys.iter().map(|key| (key.name.as_str(), &key.name_node)));
-    report_repeated_secrets(&keys);
-    keys
+    Some(nodes)
 }
 
 /// Notes a credential that stands twice: its limits would be counted twice too.
@@ -123,7 +191,7 @@ fn literals<'a>(keys: &[Key<'a>], base_url: Option<&BaseUrl>) -> Vec<Node<'a>> {
     if base_url.is_some_and(|url| url.is_loopback) {
         return Vec::new();
     }
-    keys.iter().filter(|key| key.is_literal).filter_map(|key| key.secret_node.clone()).collect()
+    keys.iter().filter(|key| key.is_literal()).filter_map(|key| key.secret_node.clone()).collect()
 }
 
 /// Gives each key its limits: a group's are those of all its keys together, the provider's fill the gaps.

@@ -7,10 +7,18 @@ use keywheel_actors::spec::{Pick, Rotation, Timeouts};
 use super::tree::Node;
 
 /// Failures before a key is `failed`; more is as good as never.
-const FAILURES_MAX: u64 = 1_000_000;
+pub(super) const FAILURES_MAX: u64 = 1_000_000;
 
 /// Shorter durations are slips of the unit, and tokio's timers have this grain.
-const DURATION_MIN: Duration = Duration::from_millis(1);
+pub(super) const DURATION_MIN: Duration = Duration::from_millis(1);
+
+/// What a `rotation` may say.
+pub(super) const ROTATION_FIELDS: [&str; 6] =
+    ["pick", "max_failures", "failure_reset", "rate_limit_backoff", "log_failures", "fallback_after"];
+
+/// What `timeouts` may say.
+pub(super) const TIMEOUT_FIELDS: [&str; 6] =
+    ["connect", "whole_content", "first_content", "first_content_with_fallback", "idle", "total"];
 
 /// Where a `rotation` stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,16 +32,7 @@ pub(super) enum Level {
 /// `inherited` with whatever `node` says otherwise.
 pub(super) fn read(node: Option<Node<'_>>, inherited: &Rotation, level: Level) -> Rotation {
     let mut rotation = inherited.clone();
-    let fields = node.and_then(|node| {
-        node.fields(&[
-            "pick",
-            "max_failures",
-            "failure_reset",
-            "rate_limit_backoff",
-            "log_failures",
-            "fallback_after",
-        ])
-    });
+    let fields = node.and_then(|node| node.fields(&ROTATION_FIELDS));
     let Some(fields) = fields else { return rotation };
 
     if let Some(node) = fields.get("pick") {
@@ -65,16 +64,7 @@ pub(super) fn read(node: Option<Node<'_>>, inherited: &Rotation, level: Level) -
 /// `inherited` with whatever `node` says otherwise.
 pub(super) fn read_timeouts(node: Option<Node<'_>>, inherited: &Timeouts) -> Timeouts {
     let mut timeouts = *inherited;
-    let fields = node.and_then(|node| {
-        node.fields(&[
-            "connect",
-            "whole_content",
-            "first_content",
-            "first_content_with_fallback",
-            "idle",
-            "total",
-        ])
-    });
+    let fields = node.and_then(|node| node.fields(&TIMEOUT_FIELDS));
     let Some(fields) = fields else { return timeouts };
 
     let duration = |name| fields.get(name).and_then(|node| node.duration(DURATION_MIN));

@@ -9,6 +9,9 @@ use super::provider::Provider;
 use super::suggest;
 use super::tree::Node;
 
+/// What a route says.
+pub(super) const FIELDS: [&str; 2] = ["model", "candidates"];
+
 /// Reads `fallback_order`. Disabled providers are left out.
 pub(super) fn read_fallback_order(node: Option<Node<'_>>, providers: &[Provider<'_>]) -> Vec<ProviderId> {
     let Some(node) = node else { return Vec::new() };
@@ -33,7 +36,7 @@ pub(super) fn read(node: Option<Node<'_>>, providers: &[Provider<'_>]) -> Vec<Ro
     let mut models = Vec::new();
     let mut routes = Vec::new();
     for node in tables {
-        let Some(fields) = node.fields(&["model", "candidates"]) else { continue };
+        let Some(fields) = node.fields(&FIELDS) else { continue };
         let model = fields.need("model", "for example `model = \"fast\"`");
         let candidates = fields.need("candidates", "for example `candidates = [\"openai/gpt-4o-mini\"]`");
         let candidates = candidates.map(|node| read_candidates(&node, providers)).unwrap_or_default();

@@ -10,11 +10,14 @@ use super::problem::{Place, Problem};
 /// The file's name in the working directory and in the user's configuration directory.
 const FILE_NAME: &str = "keywheel.toml";
 
+/// The file of the prototype, which is read in its place.
+const LEGACY_FILE_NAME: &str = "providers.json";
+
 /// The variable that names the file.
 const FILE_VARIABLE: &str = "KEYWHEEL_CONFIG";
 
 /// 10,000 keys with all their limits fill about 3 MB.
-const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+pub(super) const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Everything that a configuration is made of.
 ///
@@ -51,13 +54,20 @@ impl Source {
     }
 
     /// A path as short as messages can have it.
-    pub(super) fn shown(&self, path: &Path) -> PathBuf {
+    pub fn shown(&self, path: &Path) -> PathBuf {
         path.strip_prefix(&self.working_dir).unwrap_or(path).to_owned()
+    }
+
+    /// Where a first configuration goes: to the file that is named, or else into the working directory.
+    pub(super) fn path_to_create(&self) -> PathBuf {
+        let named = self.variable(FILE_VARIABLE).filter(|path| !path.is_empty()).map(Path::new);
+        let named = self.file.as_deref().or(named);
+        self.working_dir.join(named.unwrap_or(Path::new(FILE_NAME)))
     }
 
     /// Where the file may be when nobody names it, first come first served.
     fn usual_paths(&self) -> Vec<PathBuf> {
-        let mut paths = vec![self.working_dir.join(FILE_NAME)];
+        let mut paths = vec![self.working_dir.join(FILE_NAME), self.working_dir.join(LEGACY_FILE_NAME)];
         // The XDG Base Directory Specification has relative paths ignored.
         let absolute = |name| self.variable(name).map(Path::new).filter(|path| path.is_absolute());
         let directory = absolute("XDG_CONFIG_HOME")
@@ -113,14 +123,19 @@ fn read(source: &Source, path: &Path) -> io::Result<Written> {
     Ok(Written { shown: source.shown(&path), path, text: file.text, mode: file.mode })
 }
 
-fn unreadable(source: &Source, path: &Path, error: &io::Error) -> Problem {
+/// What is told of a file that can't be read.
+pub(super) fn unreadable(source: &Source, path: &Path, error: &io::Error) -> Problem {
     Problem::new(Place::File(source.shown(path)), format!("can't read the file: {error}"))
 }
 
 fn none_found(paths: &[PathBuf]) -> Problem {
     let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-    let looked = format!("there is no such file; looked for {}", paths.join(" and "));
+    let paths = match paths.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        Some(_) | None => paths.concat(),
+    };
+    let looked = format!("there is no such file; looked for {paths}");
     Problem::new(Place::Nowhere, looked).hinting(format!(
-        "name one with `--config FILE` or {FILE_VARIABLE}, or see `keywheel demo`, which needs none"
+        "`keywheel config init` writes one, `--config FILE` or {FILE_VARIABLE} names one, `keywheel demo` needs none"
     ))
 }

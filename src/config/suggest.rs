@@ -13,7 +13,7 @@ const SYNONYMS: [(&str, &str); 8] = [
 ];
 
 /// The hint for a `word` that is none of `known`: the nearest of them, or all.
-pub(super) fn instead_of<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn instead_of<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     match nearest(word, &known) {
         Some(meant) => format!("did you mean `{meant}`?"),

@@ -12,15 +12,16 @@ use keywheel_actors::unit::{format_duration, parse_duration};
 
 use super::address;
 use super::ledger::Ledger;
+use super::lookalike::looks_secret;
 use super::place::{Spot, Step};
 use super::problem::{Place, Problem};
 use super::suggest;
 
 /// Longer durations are slips of the unit.
-const DURATION_MAX: Duration = Duration::from_secs(366 * 86_400);
+pub(super) const DURATION_MAX: Duration = Duration::from_secs(366 * 86_400);
 
 /// Names go to logs, tables and command lines.
-const NAME_CHARS_MAX: usize = 64;
+pub(super) const NAME_CHARS_MAX: usize = 64;
 
 /// A value with its place.
 #[derive(Clone)]
@@ -78,8 +79,14 @@ impl<'a> Node<'a> {
 
     /// A table with no other fields than the `known` ones.
     pub(super) fn fields(&self, known: &[&str]) -> Option<Fields<'a>> {
+        self.fields_and_legacy(known, &[])
+    }
+
+    /// A table with no other fields than the `known` ones and the `legacy` ones, which no hint recommends.
+    pub(super) fn fields_and_legacy(&self, known: &[&str], legacy: &[&str]) -> Option<Fields<'a>> {
         let fields = self.any_fields()?;
-        for name in fields.table.keys().filter(|name| !known.contains(&name.as_str())) {
+        let allowed = |name: &str| known.contains(&name) || legacy.contains(&name);
+        for name in fields.table.keys().filter(|name| !allowed(name)) {
             let Some(node) = fields.get(name) else { continue };
             let problem = Problem::new(node.place_of(Spot::Name), format!("there is no field `{name}`"));
             self.ledger.wrong(problem.hinting(suggest::instead_of(name, known.iter().copied())));
@@ -150,6 +157,8 @@ impl<'a> Node<'a> {
             format!("a name has at most {NAME_CHARS_MAX} characters")
         } else if name.contains('/') || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
             "a name holds no `/`, no spaces and no control characters".to_owned()
+        } else if looks_secret(name) {
+            "this looks like a secret, and names are shown everywhere".to_owned()
         } else {
             return Some(name);
         };

@@ -82,7 +82,8 @@ impl Feed {
                 Some((Colour::Red, format!("the state isn't kept, a restart will forget: {}", short(why))))
             }
             EventKind::StateKept => Some((Colour::Green, "the state is kept again".to_owned())),
-            EventKind::CallFailed { .. } => None,
+            // Whoever reloads tells of it.
+            EventKind::CallFailed { .. } | EventKind::Reloaded { .. } => None,
         }
     }
 

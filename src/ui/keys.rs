@@ -118,7 +118,8 @@ pub fn why(status: &KeyStatus, now: Moment) -> String {
     text
 }
 
-const fn mark(state: KeyState) -> (&'static str, Colour) {
+/// The mark of a status, and its colour.
+pub const fn mark(state: KeyState) -> (&'static str, Colour) {
     match state {
         KeyState::Active => ("●", Colour::Green),
         KeyState::RateLimited => ("◐", Colour::Yellow),

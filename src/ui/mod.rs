@@ -9,5 +9,7 @@ pub mod keys;
 pub mod meter;
 pub mod number;
 pub mod screen;
+pub mod stats_table;
+pub mod status;
 pub mod strip;
 pub mod style;

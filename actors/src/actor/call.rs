@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
@@ -52,7 +52,16 @@ pub(crate) struct Line {
     pub(crate) timeouts: Timeouts,
     pub(crate) hub: Arc<Hub>,
     /// Set by the key's actor while the key is disabled: a call not yet sent is not sent any more.
-    pub(crate) barred: AtomicBool,
+    pub(crate) barred: Arc<AtomicBool>,
+    /// Set by the provider when another key has taken the name: then this one says nothing under it any more.
+    pub(crate) superseded: Arc<AtomicBool>,
+}
+
+impl Line {
+    /// Whether both are of the same key: one that got its name or its place later is another.
+    pub(crate) fn is_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.barred, &other.barred)
+    }
 }
 
 /// The duty to report how a call ended. Dropped unfilled it reports a cancelled one.
@@ -103,6 +112,11 @@ pub(crate) struct OutcomeLetter {
 impl OutcomeLetter {
     pub(crate) fn new(outcome: Outcome, line: Arc<Line>) -> Self {
         Self { outcome: Some(outcome), line }
+    }
+
+    /// Whether it is of the key of that line, and not of one that had its place before.
+    pub(crate) fn is_of(&self, line: &Line) -> bool {
+        self.line.is_of(line)
     }
 
     /// Whose call it was.
@@ -263,7 +277,8 @@ async fn exchange(line: &Line, call: Call, delivery: Delivery, limits: Limits, s
         Ok(Err(error)) => return Progress::Failed(transport_fault(line, &error), None),
         Err(_) => return limits.overrun(clock.now(), "no answer came in time").into(),
     };
-    let Response { status, headers, body } = response;
+    let Response { status, mut headers, body } = response;
+    drop_echoes(&line.secret, &mut headers);
     let gauges = line.dialect.gauges(&headers, clock.wall(clock.now()));
     slip.note(|outcome| outcome.gauges = gauges);
     if delivery == Delivery::Stream && status.is_success() && is_event_stream(&headers) {
@@ -296,11 +311,10 @@ async fn exchange(line: &Line, call: Call, delivery: Delivery, limits: Limits, s
             let (fault, body) = match line.secret.scrub_bytes(&body) {
                 Some(clean) => {
                     let again = line.dialect.fault_in(status, &headers, &clean, clock.wall(now));
-                    (again.unwrap_or(fault), clean)
+                    (again.unwrap_or_else(|| without_words(fault)), clean)
                 }
                 None => (fault, body),
             };
-            let headers = scrubbed(line, &headers);
             let fault = scrub_fault(&line.secret, fault);
             Progress::Failed(fault, Some(Box::new(RawAnswer { status, headers, body })))
         }
@@ -407,14 +421,21 @@ pub(crate) fn scrub_fault(secret: &Secret, mut fault: Fault) -> Fault {
     fault
 }
 
-/// Headers without those in which the provider echoes the key.
-fn scrubbed(line: &Line, headers: &HeaderMap) -> HeaderMap {
-    let clean = |value: &HeaderValue| line.secret.scrub_bytes(value.as_bytes()).is_none();
-    headers
-        .iter()
-        .filter(|(_, value)| clean(value))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
+/// A fault whose words may hold half a key: they were cut before it could be found.
+pub(crate) fn without_words(mut fault: Fault) -> Fault {
+    fault.message = "".into();
+    fault.code = None;
+    fault
+}
+
+/// Drops headers in which the provider echoes the key. Those of good answers reach callers as well, hence
+/// for every call; as hardly a value is as long as a key it costs nothing to speak of.
+fn drop_echoes(secret: &Secret, headers: &mut HeaderMap) {
+    let echoing = headers.iter().filter(|(_, value)| secret.scrub_bytes(value.as_bytes()).is_some());
+    let echoing: Vec<HeaderName> = echoing.map(|(name, _)| name.clone()).collect();
+    for name in echoing {
+        headers.remove(name);
+    }
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

@@ -10,19 +10,22 @@ use tokio::sync::watch;
 use crate::board::Board;
 use crate::clock::Clock;
 use crate::clock::Moment;
-use crate::id::ProviderId;
+use crate::error::SendError;
+use crate::id::{KeyId, ProviderId};
 use crate::secret::FingerprintKey;
 use crate::store::{Changes, Memory, Store};
 use crate::upstream::Upstream;
 use crate::wheel::Keeping;
 
+use super::job::Job;
 use super::kernel::{Message, On, Ref};
 use super::memory::Recollection;
-use super::message::{Forward, Persist, Report};
+use super::message::{Forward, Persist, Report, Submit, Tallied};
 use super::provider::Provider;
 use super::root::Root;
+use super::routing::Routing;
 use super::state::{State, Told};
-use super::stats::Stats;
+use super::stats::{Stats, Tally};
 
 /// What there is before the first actor.
 #[derive(Clone)]
@@ -50,7 +53,22 @@ pub(crate) struct Hub {
     pub(crate) stats: Ref<Stats>,
     /// `None`: nothing outlives the process.
     pub(crate) state: Option<Ref<State>>,
-    directory: RwLock<HashMap<ProviderId, Ref<Provider>>>,
+    directory: RwLock<HashMap<ProviderId, Listed>>,
+    routing: RwLock<Arc<Routing>>,
+}
+
+/// A provider in the directory.
+struct Listed {
+    address: Ref<Provider>,
+    door: Door,
+}
+
+/// Whether a provider takes jobs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Door {
+    Open,
+    /// It isn't in the configuration any more and only ends what it has.
+    Closed,
 }
 
 impl Deref for Hub {
@@ -67,13 +85,25 @@ impl Hub {
         root: Ref<Root>,
         stats: Ref<Stats>,
         state: Option<Ref<State>>,
+        routing: Arc<Routing>,
     ) -> Self {
-        Self { parts, root, stats, state, directory: RwLock::default() }
+        Self { parts, root, stats, state, directory: RwLock::default(), routing: RwLock::new(routing) }
+    }
+
+    /// The routes as they are now.
+    pub(crate) fn routing(&self) -> Arc<Routing> {
+        Arc::clone(&self.routing.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Root alone does this.
+    pub(crate) fn set_routing(&self, routing: Arc<Routing>) {
+        *self.routing.write().unwrap_or_else(PoisonError::into_inner) = routing;
     }
 
     /// Every provider as it lives now.
     pub(crate) fn providers(&self) -> Vec<Ref<Provider>> {
-        self.directory.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        let directory = self.directory.read().unwrap_or_else(PoisonError::into_inner);
+        directory.values().map(|listed| listed.address.clone()).collect()
     }
 
     /// Looks into what is remembered.
@@ -92,11 +122,32 @@ impl Hub {
 
     /// The provider as it lives now. Root alone writes; a start or a restart is rare.
     pub(crate) fn provider(&self, id: &ProviderId) -> Option<Ref<Provider>> {
-        self.directory.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        let directory = self.directory.read().unwrap_or_else(PoisonError::into_inner);
+        directory.get(id).map(|listed| listed.address.clone())
     }
 
-    pub(crate) fn set_provider(&self, id: ProviderId, address: Ref<Provider>) {
-        self.directory.write().unwrap_or_else(PoisonError::into_inner).insert(id, address);
+    /// The provider, if it takes jobs.
+    pub(crate) fn open_provider(&self, id: &ProviderId) -> Option<Ref<Provider>> {
+        let directory = self.directory.read().unwrap_or_else(PoisonError::into_inner);
+        directory.get(id).filter(|listed| listed.door == Door::Open).map(|listed| listed.address.clone())
+    }
+
+    /// Whether there is such a provider that takes jobs.
+    pub(crate) fn is_open(&self, id: &ProviderId) -> bool {
+        let directory = self.directory.read().unwrap_or_else(PoisonError::into_inner);
+        directory.get(id).is_some_and(|listed| listed.door == Door::Open)
+    }
+
+    pub(crate) fn set_provider(&self, id: ProviderId, address: Ref<Provider>, door: Door) {
+        let mut directory = self.directory.write().unwrap_or_else(PoisonError::into_inner);
+        directory.insert(id, Listed { address, door });
+    }
+
+    pub(crate) fn set_door(&self, id: &ProviderId, door: Door) {
+        let mut directory = self.directory.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(listed) = directory.get_mut(id) {
+            listed.door = door;
+        }
     }
 
     pub(crate) fn remove_provider(&self, id: &ProviderId) {
@@ -120,8 +171,33 @@ impl Hub {
         let _ = self.root.tell(Forward { provider: id.clone(), message });
     }
 
+    /// Routes a job anew; gives it back if the routes haven't changed since it was routed. What it has paid
+    /// where it was must have been given back.
+    pub(crate) fn reroute(&self, mut job: Job) -> Option<Job> {
+        let routing = self.routing();
+        if job.routing >= routing.number {
+            return Some(job);
+        }
+        job.rerouted(routing.number);
+        let candidates = routing.candidates(&job.request.model);
+        if job.progress.reroute(candidates) {
+            let to = job.progress.here().provider.clone();
+            self.tell_provider(&to, Submit(job));
+        } else {
+            let model = job.request.model.clone();
+            job.end(Err(SendError::NoRoute { model }));
+        }
+        None
+    }
+
     /// Tells Stats; if it is gone, nobody listens.
     pub(crate) fn report(&self, report: Report) {
         let _ = self.stats.tell(report);
+    }
+
+    /// Tells Stats of calls that didn't fail, and empties the tally.
+    pub(crate) fn report_calls(&self, key: &KeyId, calls: &mut Tally) {
+        let calls = std::mem::take(calls);
+        let _ = self.stats.tell(Tallied { key: key.clone(), calls });
     }
 }

@@ -49,8 +49,18 @@ pub(crate) struct State {
     pub(crate) paid: Option<RetryKind>,
     /// The key that failed it last; others are preferred.
     pub(crate) avoid: Option<KeyIndex>,
+    /// The number of the routes that it follows.
+    pub(crate) routing: u64,
+    place: Place,
     crashes: u32,
     reply: oneshot::Sender<Ending>,
+}
+
+/// Whether a job has had its place in a queue.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    None,
+    Elsewhere,
 }
 
 impl Job {
@@ -61,6 +71,7 @@ impl Job {
         terms: Terms,
         progress: Progress,
         tokens: u64,
+        routing: u64,
         hub: Arc<Hub>,
     ) -> (Self, oneshot::Receiver<Ending>) {
         let (reply, ending) = oneshot::channel();
@@ -73,6 +84,8 @@ impl Job {
             tokens,
             paid: None,
             avoid: None,
+            routing,
+            place: Place::None,
             crashes: 0,
             reply,
         };
@@ -109,6 +122,19 @@ impl State {
     /// Whether a crashing actor has dropped it before.
     pub(crate) fn was_dropped(&self) -> bool {
         self.crashes > 0
+    }
+
+    /// Whether a reload took its place in another queue from it.
+    pub(crate) fn was_rerouted(&self) -> bool {
+        self.place == Place::Elsewhere
+    }
+
+    /// It follows other routes from here on.
+    pub(crate) fn rerouted(&mut self, routing: u64) {
+        self.routing = routing;
+        self.place = Place::Elsewhere;
+        self.avoid = None;
+        self.paid = None;
     }
 
     /// Takes its record.

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
 use std::thread;
+use std::time::SystemTime;
 
 use actix::{ActorContext as _, AsyncContext as _};
 use tokio::sync::oneshot;
@@ -121,6 +122,11 @@ impl<L: Life> Me<'_, L> {
     /// Now.
     pub(crate) fn now(&self) -> Moment {
         self.clock.now()
+    }
+
+    /// The calendar's date now.
+    pub(crate) fn wall(&self) -> SystemTime {
+        self.clock.wall(self.clock.now())
     }
 
     /// Its own address.

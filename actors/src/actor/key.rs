@@ -1,5 +1,7 @@
 //! The key actor: one credential, its limits, and the last word on using it.
 
+mod amend;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,16 +17,19 @@ use crate::policy::credits::Credits;
 use crate::policy::key_state::{KeyHealth, Reach, Rest};
 use crate::policy::pick::KeyIndex;
 use crate::policy::quota::{Extent, Quota, Taken};
-use crate::spec::{Dimension, KeySpec, Limits};
-use crate::store::{Changes, KeyMemory};
+use crate::request::X_REQUEST_ID;
+use crate::spec::KeySpec;
+use crate::store::{Changes, KeyMemory, Memory};
 use crate::wheel::{Kept, KeyCommand};
 
 use tokio::sync::oneshot;
 
+use amend::{KeyTerms, NOT_ENABLED, concurrency_of, own_windows};
+
 use super::call::{self, Line, NOTHING_KNOWN, OutcomeLetter, Slip};
 use super::job::Job;
 use super::kernel::{Life, Me, Message, On, Ref};
-use super::memory;
+use super::memory::{self, Recollection};
 use super::message::{
     Adopt, Adopted, Bounced, Crash, Dispatch, End, Ended, Forward, Granted, Impose, LaneRested, Logging,
     Made, Obey, Outcome, Ready, Recalled, Reinstate, RememberKey, Report, Rested, Retire, Settlement,
@@ -33,9 +38,7 @@ use super::message::{
 use super::provider::{PACING_MAX, Provider};
 use super::root::Root;
 use super::state::Told;
-
-/// Successes are reported to Stats in batches of this many: one message each would cost more than a call's rest.
-const REPORT_BATCH: u64 = 64;
+use super::stats::Tally;
 
 /// Shorter rests are over before anybody has started again.
 const WORTH_KEEPING: Duration = Duration::from_secs(5);
@@ -57,12 +60,22 @@ pub(crate) struct Key {
     /// Whether the provider's headers are the only word on its limits.
     limits_unknown: bool,
     logging: Logging,
+    stage: Stage,
     rng: fastrand::Rng,
     told_status: KeyStatus,
     told_rest: Option<Moment>,
-    unreported_successes: u64,
+    /// Calls that Stats hasn't heard of.
+    tally: Tally,
     /// Whether something happened that a restart must not forget.
     unkept: Unkept,
+}
+
+/// Whether a key goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Serving,
+    /// The configuration doesn't name it any more: it stops when its last call has ended.
+    Leaving,
 }
 
 /// Whether State must hear of something.
@@ -80,33 +93,39 @@ pub(crate) struct KeyRelic {
     pub(crate) concurrency: Concurrency,
     pub(crate) counts: KeyCounts,
     pub(crate) in_flight: u32,
+    /// What was last told as an event: a reload may change a key that is down.
+    told_status: KeyStatus,
 }
 
 impl KeyRelic {
     /// What a new key starts from: what an earlier process left of it, if any did.
     pub(crate) fn recalled(spec: &KeySpec, line: &Line, now: Moment) -> Self {
-        let hub = &line.hub;
-        let (mut health, learned) =
-            hub.recollect(now, |recollection| recollection.health(&line.key, spec, line.fingerprint));
+        line.hub.recollect(now, |recollection| Self::of(spec, line, recollection))
+    }
+
+    /// What a key starts from that has nothing to do with an earlier one.
+    pub(crate) fn fresh(spec: &KeySpec, line: &Line, now: Moment) -> Self {
+        let nothing = Memory::default();
+        Self::of(spec, line, &Recollection::of(&nothing, line.hub.clock, now))
+    }
+
+    fn of(spec: &KeySpec, line: &Line, recollection: &Recollection<'_>) -> Self {
+        let (mut health, learned) = recollection.health(&line.key, spec, line.fingerprint);
         if !spec.enabled {
-            health.impose(operators_rest(KeyState::Disabled, Moment::NEVER));
+            health.configured_off(NOT_ENABLED);
         }
-        // A group's windows are kept by the provider, for all its keys together.
-        let windows = match spec.quota_group {
-            None => spec.limits.windows.as_slice(),
-            Some(_) => &[],
-        };
-        let mut quota = Quota::new(windows);
-        if hub.state.is_some() {
+        let mut quota = Quota::new(own_windows(spec));
+        if line.hub.state.is_some() {
             quota.reserve_long_windows();
         }
-        hub.recollect(now, |recollection| recollection.recall_key(&line.key, line.fingerprint, &mut quota));
+        recollection.recall_key(&line.key, line.fingerprint, &mut quota);
         Self {
             health,
             quota,
             concurrency: concurrency_of(&spec.limits, learned),
             counts: KeyCounts::default(),
             in_flight: 0,
+            told_status: KeyStatus::default(),
         }
     }
 }
@@ -122,7 +141,7 @@ impl Key {
         let rng = fastrand::Rng::with_seed(line.hub.seed ^ (index.0 as u64).rotate_left(32));
         let mut quota = relic.quota;
         quota.forget_asked();
-        let requests_known = spec.limits.windows.iter().any(|window| window.dimension == Dimension::Requests);
+        let KeyTerms { permitted_per_second, limits_unknown, logging } = KeyTerms::of(spec);
         Self {
             index,
             line,
@@ -133,13 +152,14 @@ impl Key {
             concurrency: relic.concurrency,
             counts: relic.counts,
             expected_tokens: 0,
-            permitted_per_second: Quota::new(&spec.limits.windows).permitted_per_second(),
-            limits_unknown: !requests_known,
-            logging: if spec.rotation.log_failures { Logging::On } else { Logging::Off },
+            permitted_per_second,
+            limits_unknown,
+            logging,
+            stage: Stage::Serving,
             rng,
-            told_status: KeyStatus::default(),
+            told_status: relic.told_status,
             told_rest: None,
-            unreported_successes: 0,
+            tally: Tally::default(),
             unkept: Unkept::Nothing,
         }
     }
@@ -197,10 +217,24 @@ impl Key {
             Moment::NEVER
         };
         me.alarm_at(self.health.wake_at().min(self.concurrency.wake_at()).min(next_call));
+        if self.stage == Stage::Leaving && self.credits.in_flight() == 0 && self.credits.in_ring() == 0 {
+            // No call is under way and no job on its way here.
+            me.stop();
+        }
+    }
+
+    /// A rest that outlasts a restart must be kept.
+    fn note_rest(&mut self, rest: &Rest, now: Moment) {
+        if rest.until.since(now) >= WORTH_KEEPING {
+            self.unkept = Unkept::Something;
+        }
     }
 
     /// Has State keep what a restart must not forget, and reserve what will be used next.
     fn keep(&mut self, me: &Me<'_, Self>) {
+        if self.is_superseded() {
+            return;
+        }
         let reserves = self.quota.ask_reserve(me.now(), self.expected_tokens);
         if !reserves && self.unkept == Unkept::Nothing {
             return;
@@ -209,12 +243,20 @@ impl Key {
         // A key that is gone has a successor, which asks anew.
         let granted: Option<Told> =
             reserves.then(|| -> Told { Box::new(move |_| drop(myself.tell(Granted))) });
+        // One that leaves may be named again while its short windows last.
+        let extent = match self.stage {
+            Stage::Serving => Extent::Long,
+            Stage::Leaving => Extent::All,
+        };
         // Without State nothing was reserved in the first place.
-        drop(self.persist(self.remembered(me.now(), Extent::Long), granted));
+        drop(self.persist(self.remembered(me.now(), extent), granted));
     }
 
     fn persist(&mut self, memory: KeyMemory, told: Option<Told>) -> Option<Told> {
         self.unkept = Unkept::Nothing;
+        if self.is_superseded() {
+            return told;
+        }
         let keys = BTreeMap::from([(self.line.key.clone(), Some(memory))]);
         self.line.hub.persist(Changes { keys, ..Changes::default() }, told)
     }
@@ -229,9 +271,18 @@ impl Key {
         )
     }
 
+    /// Whether its name means another key now.
+    fn is_superseded(&self) -> bool {
+        self.line.superseded.load(Ordering::Acquire)
+    }
+
     /// Publishes the view, and the status as an event if it changed.
     fn announce(&mut self, now: Moment) {
         let status = self.health.status(now);
+        self.line.barred.store(status.state == KeyState::Disabled, Ordering::Release);
+        if self.is_superseded() {
+            return;
+        }
         self.line.hub.board.publish_key(
             &self.line.key,
             KeyView {
@@ -244,16 +295,16 @@ impl Key {
         );
         if status != self.told_status {
             self.told_status = status.clone();
-            self.line.barred.store(status.state == KeyState::Disabled, Ordering::Release);
             let kind = EventKind::KeyChanged { key: self.line.key.clone(), status };
-            self.report(vec![Event { at: now, kind }]);
+            self.line.hub.report(Report { events: vec![Event { at: now, kind }], log: self.logging });
         }
     }
 
-    fn report(&mut self, events: Vec<Event>) {
-        let succeeded = std::mem::take(&mut self.unreported_successes);
-        let key = Some(self.line.key.clone());
-        self.line.hub.report(Report { key, succeeded, events, log: self.logging });
+    /// Tells Stats of the calls that ended, unless more will end soon.
+    fn report_calls(&mut self) {
+        if self.tally.is_due(self.credits.in_flight()) {
+            self.line.hub.report_calls(&self.line.key, &mut self.tally);
+        }
     }
 
     fn tell<M: Message>(&mut self, message: M)
@@ -275,8 +326,10 @@ impl Key {
         let started = me.now();
         let made = Made {
             job: job.id,
+            request_id: job.request.headers.get(X_REQUEST_ID).cloned(),
             attempt: u32::try_from(job.attempts.len()).unwrap_or(u32::MAX).saturating_add(1),
             model: job.model().clone(),
+            delivery: job.request.delivery,
             epoch,
             charge,
             started,
@@ -313,6 +366,8 @@ impl Key {
             self.counts.tokens += tokens;
         }
         let mut shared = None;
+        self.tally.note(&outcome);
+        self.report_calls();
         let verdict = match outcome.end {
             End::Served { paid } => {
                 self.served(outcome.made.started, in_flight);
@@ -354,10 +409,6 @@ impl Key {
 
     fn served(&mut self, started: Moment, in_flight: u32) {
         self.counts.succeeded += 1;
-        self.unreported_successes += 1;
-        if self.unreported_successes >= REPORT_BATCH {
-            self.report(Vec::new());
-        }
         self.health.succeeded();
         self.concurrency.succeeded(started, in_flight);
     }
@@ -375,9 +426,7 @@ impl Key {
         let today = self.line.hub.clock.wall(now);
         let rest = self.health.failed(now, started, model, fault, today, &mut self.rng)?;
         self.concurrency.suspended(now, self.credits.in_flight());
-        if rest.until.since(now) >= WORTH_KEEPING {
-            self.unkept = Unkept::Something;
-        }
+        self.note_rest(&rest, now);
         self.tell_lane(&rest, now);
         rest.reach.is_shared().then_some(rest)
     }
@@ -422,14 +471,6 @@ impl Key {
     }
 }
 
-fn concurrency_of(limits: &Limits, learned: Option<u32>) -> Concurrency {
-    match limits.concurrency {
-        Some(limit) => Concurrency::fixed(limit),
-        None if limits.windows.is_empty() => Concurrency::learned(learned),
-        None => Concurrency::paced(),
-    }
-}
-
 fn operators_rest(state: KeyState, until: Moment) -> Rest {
     Rest { reach: Reach::Key, state, cause: Cause::Operator, until, message: "by command".into() }
 }
@@ -450,12 +491,16 @@ impl Life for Key {
     }
 
     fn relic(&mut self) -> KeyRelic {
+        if self.tally.is_due(0) {
+            self.line.hub.report_calls(&self.line.key, &mut self.tally);
+        }
         KeyRelic {
             health: self.health.clone(),
             quota: self.quota.clone(),
             concurrency: self.concurrency.clone(),
             counts: self.counts,
             in_flight: self.credits.in_flight(),
+            told_status: self.told_status.clone(),
         }
     }
 }
@@ -495,7 +540,7 @@ impl On<Recalled> for Key {
 impl On<Impose> for Key {
     fn on(&mut self, Impose(rest): Impose, me: &mut Me<'_, Self>) {
         self.health.impose(rest.clone());
-        self.unkept = Unkept::Something;
+        self.note_rest(&rest, me.now());
         self.concurrency.suspended(me.now(), self.credits.in_flight());
         self.tell_lane(&rest, me.now());
         self.flow(me);
@@ -519,7 +564,11 @@ impl On<Obey> for Key {
             KeyCommand::Rest(duration) => {
                 self.health.impose(operators_rest(KeyState::RateLimited, me.now() + duration));
             }
-            KeyCommand::Enable | KeyCommand::Reset => {
+            KeyCommand::Enable => {
+                self.tell_resting_lanes(me.now(), |_| me.now());
+                self.health.enable();
+            }
+            KeyCommand::Reset => {
                 self.tell_resting_lanes(me.now(), |_| me.now());
                 self.health.reset();
             }
@@ -544,7 +593,7 @@ impl On<Granted> for Key {
 
 impl On<RememberKey> for Key {
     fn on(&mut self, _: RememberKey, me: &mut Me<'_, Self>) {
-        self.report(Vec::new());
+        self.line.hub.report_calls(&self.line.key, &mut self.tally);
         let memory = self.remembered(me.now(), Extent::All).at_the_end();
         drop(self.persist(memory, None));
     }

@@ -104,7 +104,7 @@ impl<'a> Recollection<'a> {
     }
 
     fn known(&self, id: &KeyId, fingerprint: Fingerprint) -> Option<&'a KeyMemory> {
-        self.memory.keys.get(id).filter(|known| known.fingerprint == fingerprint)
+        self.memory.keys.get(id).filter(|known| known.concerns(fingerprint))
     }
 
     fn suspect(&self, quota: &mut Quota) {

@@ -8,20 +8,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::{HeaderMap, StatusCode};
+use ::http::{HeaderMap, HeaderValue, StatusCode};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::clock::Moment;
 use crate::event::Event;
-use crate::id::{JobId, KeyId, KeyName, Model, ProviderId};
+pub(crate) use crate::event::Logging;
+use crate::id::{JobId, KeyId, KeyName, Model, ProviderId, QuotaGroup};
 use crate::outcome::{Fault, Gauges, Usage};
 use crate::policy::breaker::Epoch;
 use crate::policy::budget::RetryKind;
 use crate::policy::key_state::Rest;
 use crate::policy::pick::KeyIndex;
-use crate::policy::quota::Taken;
+use crate::policy::quota::{Quota, Taken};
 use crate::policy::route::Charge;
+use crate::reload::ReloadReport;
+use crate::request::Delivery;
+use crate::spec::{KeySpec, ProviderSpec, WheelSpec};
 use crate::stats::{KeyStats, StatsReport};
 use crate::store::Changes;
 use crate::wheel::{DrainReport, Kept, KeyCommand};
@@ -31,6 +35,7 @@ use super::job::Job;
 use super::kernel::{Down, Message};
 use super::key::KeyRelic;
 use super::state::Told;
+use super::stats::Tally;
 
 macro_rules! messages {
     ($($name:ident => $reply:ty),* $(,)?) => {
@@ -39,13 +44,13 @@ macro_rules! messages {
 }
 
 messages! {
-    Submit => (), Visit => (), Declined => (), Spare => (),
-    Adopted => (), Committed => (), Ready => (), Rested => (), LaneRested => (), ShareRest => (), Ended => (), Bounced => (), Stray => (), KeyDown => (),
+    Submit => (), Visit => (), Declined => (), Spare => (), Reload => (),
+    Adopted => (), Amended => (), Committed => (), Ready => (), Rested => (), LaneRested => (), ShareRest => (), Ended => (), Bounced => (), Stray => (), KeyDown => (),
     Command => Option<oneshot::Receiver<Kept>>, Remember => Vec<oneshot::Receiver<()>>, Drain => oneshot::Receiver<DrainReport>,
-    Dispatch => (), OutcomeLetter => (), Recalled => (), Impose => (), Reinstate => (), Obey => oneshot::Receiver<Kept>, RememberKey => (), Granted => (), GroupGranted => (), Adopt => (), Retire => (),
-    Report => (), GetStats => StatsReport, TakeChanged => BTreeMap<KeyId, KeyStats>,
+    Dispatch => (), OutcomeLetter => (), Recalled => (), Impose => (), Reinstate => (), Obey => oneshot::Receiver<Kept>, RememberKey => (), Granted => (), GroupGranted => (), Adopt => (), Amend => (), Leave => (), Retire => (),
+    Report => (), Tallied => (), GetStats => StatsReport, TakeChanged => BTreeMap<KeyId, KeyStats>,
     Persist => (), Saved => (), CloseState => oneshot::Receiver<()>, Finish => (),
-    ProviderDown => (), DrainAll => Vec<oneshot::Receiver<DrainReport>>, Halt => (), Crash => (), CrashKey => bool,
+    ProviderDown => (), ReloadAll => oneshot::Receiver<ReloadReport>, Reloaded => (), DrainAll => Vec<oneshot::Receiver<DrainReport>>, Halt => (), Crash => (), CrashKey => bool,
 }
 
 // ── to a provider, from outside ──────────────────────────────────────────────
@@ -85,6 +90,24 @@ pub(crate) struct Drain {
     pub(crate) grace: Duration,
 }
 
+/// Root → provider: the configuration has changed. Answered by [`Reloaded`] when all keys have heard what
+/// concerns them. If the provider is gone, its successor starts with it.
+#[derive(Clone)]
+pub(crate) struct Reload {
+    pub(crate) plan: Plan,
+    /// Which reload this is.
+    pub(crate) number: u64,
+}
+
+/// What becomes of a provider.
+#[derive(Clone)]
+pub(crate) enum Plan {
+    /// It goes on, like this.
+    Stay(Arc<ProviderSpec>),
+    /// It isn't in the configuration any more: it takes nothing new, ends what it has, and stops.
+    Leave,
+}
+
 /// Handle → provider, at the end of a drain: have everything kept. The receivers hear when the keys have
 /// told State.
 pub(crate) struct Remember;
@@ -98,6 +121,13 @@ pub(crate) struct GroupGranted;
 pub(crate) struct Adopted {
     pub(crate) key: KeyIndex,
     pub(crate) in_flight: u32,
+}
+
+/// Key → provider: I have heard an [`Amend`] or a [`Leave`], and it holds. If the provider is gone, its
+/// successor tells the key again.
+pub(crate) struct Amended {
+    pub(crate) key: KeyIndex,
+    pub(crate) reload: u64,
 }
 
 /// Key → provider: I can take so many more jobs.
@@ -143,9 +173,12 @@ pub(crate) struct Ended {
 #[derive(Clone, Debug)]
 pub(crate) struct Made {
     pub(crate) job: JobId,
+    /// Its caller's name of it; a cheap copy, for it is only read when the call fails.
+    pub(crate) request_id: Option<HeaderValue>,
     /// The how-manieth call of its job, from 1.
     pub(crate) attempt: u32,
     pub(crate) model: Model,
+    pub(crate) delivery: Delivery,
     pub(crate) epoch: Epoch,
     pub(crate) charge: Charge,
     pub(crate) started: Moment,
@@ -154,9 +187,16 @@ pub(crate) struct Made {
 /// HTTP task → provider: the stream that probes an ill provider has brought content; its end may be far.
 pub(crate) struct Committed(pub(crate) Epoch);
 
+/// What was taken from the limits of a quota group, which a reload may exchange for another.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupTaken {
+    pub(crate) group: QuotaGroup,
+    pub(crate) taken: Taken,
+}
+
 /// What a call used of its quota group's limits.
 pub(crate) struct Settlement {
-    pub(crate) taken: Taken,
+    pub(crate) taken: GroupTaken,
     pub(crate) tokens: Option<u64>,
 }
 
@@ -205,6 +245,11 @@ impl KeyDown {
         Self { key, down: Some(down), line }
     }
 
+    /// Whether it is about the key of that line, and not about one that had its place before.
+    pub(crate) fn is_of(&self, line: &Line) -> bool {
+        self.line.is_of(line)
+    }
+
     /// Takes out what the key left; from here on its holder answers for it.
     pub(crate) fn open(mut self) -> Option<Down<KeyRelic>> {
         self.down.take()
@@ -232,7 +277,7 @@ pub(crate) struct Dispatch {
     pub(crate) epoch: Epoch,
     pub(crate) charge: Charge,
     /// What was taken from the quota group's limits.
-    pub(crate) group_taken: Option<Taken>,
+    pub(crate) group_taken: Option<GroupTaken>,
 }
 
 /// HTTP task, or the body stream it handed out → key, in an [`OutcomeLetter`]: if the key is gone, its
@@ -240,7 +285,7 @@ pub(crate) struct Dispatch {
 pub(crate) struct Outcome {
     pub(crate) key: KeyIndex,
     pub(crate) made: Made,
-    pub(crate) group_taken: Option<Taken>,
+    pub(crate) group_taken: Option<GroupTaken>,
     pub(crate) key_taken: Taken,
     pub(crate) took: Duration,
     pub(crate) first_content: Option<Duration>,
@@ -281,25 +326,38 @@ pub(crate) struct Granted;
 /// Answered by [`Adopted`].
 pub(crate) struct Adopt;
 
-/// Provider → key: stop; nobody needs you any more.
+/// Provider → key: this is what your configuration says now. Answered by [`Amended`]. If the key is gone,
+/// its successor starts with it.
+#[derive(Clone)]
+pub(crate) struct Amend {
+    pub(crate) spec: Arc<KeySpec>,
+    pub(crate) line: Arc<Line>,
+    /// What the quota group used that the key has left for itself.
+    pub(crate) uses: Option<Quota>,
+    pub(crate) reload: u64,
+}
+
+/// Provider → key: the configuration doesn't name you any more. Make no further call, let those under way
+/// end, then stop. Answered by [`Amended`]. If the key is gone, its successor hears it.
+pub(crate) struct Leave {
+    pub(crate) reload: u64,
+}
+
+/// Root → key whose provider was given up: stop; nobody needs you any more.
 pub(crate) struct Retire;
 
 // ── to Stats ─────────────────────────────────────────────────────────────────
 
-/// Key or provider → Stats, in batches. If Stats is gone, reports are lost and nothing else.
+/// Anybody → Stats: what happened. If Stats is gone, reports are lost and nothing else.
 pub(crate) struct Report {
-    pub(crate) key: Option<KeyId>,
-    /// Calls that succeeded since the last report.
-    pub(crate) succeeded: u64,
     pub(crate) events: Vec<Event>,
     pub(crate) log: Logging,
 }
 
-/// Whether failures go to the log as well as to the counters.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Logging {
-    On,
-    Off,
+/// Key → Stats, in batches: calls that ended without failing. Calls that failed are events.
+pub(crate) struct Tallied {
+    pub(crate) key: KeyId,
+    pub(crate) calls: Tally,
 }
 
 /// Handle → Stats.
@@ -326,8 +384,11 @@ pub(crate) struct Saved {
 /// Handle → State: nothing more will happen. The receiver hears when everything is written.
 pub(crate) struct CloseState;
 
-/// State → itself: the last counters, and then the end.
-pub(crate) struct Finish(pub(crate) Changes);
+/// State → itself: the last counters, and then the end. `done` hears when they are written, or can't be.
+pub(crate) struct Finish {
+    pub(crate) last: Changes,
+    pub(crate) done: oneshot::Sender<()>,
+}
 
 // ── to Root ──────────────────────────────────────────────────────────────────
 
@@ -335,6 +396,16 @@ pub(crate) struct Finish(pub(crate) Changes);
 pub(crate) struct ProviderDown {
     pub(crate) provider: ProviderId,
     pub(crate) down: Down<super::provider::ProviderRelic>,
+}
+
+/// Handle → Root: this is the configuration from now on; it is sound. The receiver hears when it holds.
+/// Reloads take place one after the other.
+pub(crate) struct ReloadAll(pub(crate) Box<WheelSpec>);
+
+/// Provider → Root: that [`Reload`] holds here.
+pub(crate) struct Reloaded {
+    pub(crate) provider: ProviderId,
+    pub(crate) number: u64,
 }
 
 /// Handle → Root: drain every provider.

@@ -22,4 +22,6 @@ pub(crate) mod stream;
 
 pub(crate) mod hub;
 
+pub(crate) mod routing;
+
 mod memory;

@@ -8,6 +8,9 @@ mod children;
 mod dispatch;
 mod drain;
 mod ending;
+mod group;
+mod places;
+mod reload;
 mod visit;
 
 use std::sync::Arc;
@@ -28,19 +31,21 @@ use crate::wheel::Kept;
 use super::hub::Hub;
 use super::job::Job;
 use super::kernel::{Life, Me, On};
-use super::message::{Command, Crash, LaneRested, Logging, Report, Rested, Submit};
+use super::message::{Command, Crash, LaneRested, Logging, Reload, Report, Rested, Submit};
 
+use children::Child;
 pub(crate) use children::KeyInheritance;
-use children::{Child, Group};
 pub(crate) use dispatch::PACING_MAX;
 use drain::Draining;
+use group::Group;
+use places::Children;
 use visit::Neighbours;
 
 /// One provider of the wheel.
 pub(crate) struct Provider {
     hub: Arc<Hub>,
     spec: Arc<ProviderSpec>,
-    children: Vec<Child>,
+    children: Children,
     /// Calls under way on all of them.
     in_flight: usize,
     /// Those of them that are down and will be started again.
@@ -68,7 +73,10 @@ pub(crate) struct Provider {
     swept_at: Moment,
     rng: fastrand::Rng,
     inherited: Option<ProviderRelic>,
-    escalating: Escalation,
+    standing: Standing,
+    /// The reload that not every key has heard of yet.
+    reloading: Option<u64>,
+    exit: Exit,
 }
 
 /// The one call that finds out whether an ill provider is well again.
@@ -78,28 +86,53 @@ struct Probe {
     epoch: Epoch,
 }
 
-/// Whether the provider ends itself because a key crashes too often.
+/// Whether the configuration names it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Escalation {
-    No,
-    Yes,
+enum Standing {
+    Staying,
+    /// Not any more: it takes nothing new, and stops when the last call has ended.
+    Leaving,
+}
+
+/// How a provider's actor ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Exit {
+    /// By a panic, unless it says otherwise before.
+    Crashed,
+    /// By itself, because a key crashes too often.
+    Escalated,
+    /// By itself, because the configuration doesn't name it any more and nothing is left to do.
+    Left,
 }
 
 /// What a provider leaves to its successor: all its jobs and keys.
 pub(crate) struct ProviderRelic {
     pub(crate) spec: Arc<ProviderSpec>,
     pub(crate) jobs: Vec<Job>,
-    pub(crate) keys: Vec<KeyInheritance>,
+    /// By place.
+    pub(crate) keys: Vec<Option<KeyInheritance>>,
     groups: Vec<Group>,
-    pub(crate) escalated: bool,
+    standing: Standing,
+    /// What its successor is to start with, if a reload came meanwhile.
+    pub(crate) reload: Option<Reload>,
+    pub(crate) exit: Exit,
 }
 
 impl Provider {
     /// A provider with nothing behind it.
     pub(crate) fn new(hub: Arc<Hub>, spec: Arc<ProviderSpec>) -> Self {
-        let keys = spec.keys.iter().map(KeyInheritance::fresh).collect();
+        let keys = spec.keys.iter().map(|key| Some(KeyInheritance::fresh(key))).collect();
         let groups = Group::all_of(&spec, &hub, hub.clock.now());
-        Self::succeeding(hub, ProviderRelic { spec, jobs: Vec::new(), keys, groups, escalated: false })
+        let relic = ProviderRelic {
+            spec,
+            jobs: Vec::new(),
+            keys,
+            groups,
+            standing: Standing::Staying,
+            reload: None,
+            exit: Exit::Crashed,
+        };
+        Self::succeeding(hub, relic)
     }
 
     /// The successor of one that ended.
@@ -111,7 +144,7 @@ impl Provider {
             picker: Picker::new(spec.rotation.pick),
             queue: Queue::new(spec.queue_jobs_max),
             groups: Group::inherited(std::mem::take(&mut relic.groups)),
-            children: Vec::new(),
+            children: Children::default(),
             in_flight: 0,
             down: 0,
             breaker: Breaker::default(),
@@ -127,8 +160,10 @@ impl Provider {
             fell_over: 0,
             swept_at: Moment::ZERO,
             rng: fastrand::Rng::with_seed(seed),
+            standing: relic.standing,
+            reloading: None,
             inherited: Some(relic),
-            escalating: Escalation::No,
+            exit: Exit::Crashed,
             hub,
             spec,
         }
@@ -159,7 +194,8 @@ impl Provider {
 
     /// Counts the calls of a key, and with them those of the provider.
     fn set_in_flight(&mut self, key: KeyIndex, calls: u32) {
-        let known = std::mem::replace(&mut self.children[key.0].in_flight, calls);
+        let Some(child) = self.children.get_mut(key) else { return };
+        let known = std::mem::replace(&mut child.in_flight, calls);
         self.in_flight = self.in_flight - known as usize + calls as usize;
     }
 
@@ -169,13 +205,16 @@ impl Provider {
         self.lane_rests.retain(|rest| rest.until > now);
         self.restart_due(now, me);
         self.end_expired(now);
+        self.send_elsewhere(now);
         self.pump(now);
         self.settle_waiting(now);
         self.offer_spare(now);
         self.finish_drain(now);
         self.reserve_for_groups(me);
+        self.finish_reload();
         self.publish(now);
         me.alarm_at(self.wake_at(now));
+        self.finish_leaving(me);
     }
 
     fn wake_at(&self, now: Moment) -> Moment {
@@ -203,7 +242,7 @@ impl Provider {
 
     fn report(&self, now: Moment, kind: EventKind) {
         let log = if self.spec.rotation.log_failures { Logging::On } else { Logging::Off };
-        self.hub.report(Report { key: None, succeeded: 0, events: vec![Event { at: now, kind }], log });
+        self.hub.report(Report { events: vec![Event { at: now, kind }], log });
     }
 
     fn report_change(&self, now: Moment, change: Option<Change>, why: &str) {
@@ -227,6 +266,9 @@ impl Life for Provider {
             for job in relic.jobs {
                 self.queue_first(job);
             }
+            if let Some(reload) = relic.reload {
+                self.reload(reload, me);
+            }
         }
         self.turn(me);
     }
@@ -236,12 +278,15 @@ impl Life for Provider {
     }
 
     fn relic(&mut self) -> ProviderRelic {
+        let keys = std::mem::take(&mut self.children).into_places();
         ProviderRelic {
             spec: Arc::clone(&self.spec),
             jobs: self.queue.take_where(|_, _| true),
-            keys: self.children.drain(..).map(Child::bequeath).collect(),
+            keys: keys.into_iter().map(|child| child.map(Child::bequeath)).collect(),
             groups: std::mem::take(&mut self.groups),
-            escalated: self.escalating == Escalation::Yes,
+            standing: self.standing,
+            reload: None,
+            exit: self.exit,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The Root actor: owns the providers, restarts those that crash, and gives up those that won't live.
 
+mod reload;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError};
 
@@ -16,22 +18,30 @@ use crate::store::Store;
 use crate::wheel::DrainReport;
 
 use super::call::OutcomeLetter;
-use super::hub::{Hub, HubParts};
+use super::hub::{Door, Hub, HubParts};
 use super::job::Job;
 use super::kernel::{self, Down, Life, Me, On, Ref};
 use super::message::{
-    Adopted, Bounced, Committed, Declined, Drain, DrainAll, Ended, Forward, Halt, KeyDown, LaneRested,
-    Logging, ProviderDown, Ready, Report, Rested, Retire, ShareRest, Spare, Stray, Submit,
+    Adopted, Amended, Bounced, Committed, Declined, Drain, DrainAll, Ended, Forward, Halt, KeyDown,
+    LaneRested, Logging, ProviderDown, Ready, Reload, Report, Rested, Retire, ShareRest, Spare, Stray,
+    Submit,
 };
-use super::provider::{Provider, ProviderRelic};
+use super::provider::{Exit, Provider, ProviderRelic};
+use super::routing::Routing;
 use super::state;
 use super::stats::Stats;
+
+use reload::Reloads;
 
 /// The first actor.
 pub(crate) struct Root {
     parts: HubParts,
     watchers: broadcast::Sender<Event>,
+    /// As the configuration has them now.
     spec: Vec<Arc<ProviderSpec>>,
+    /// The first routes; the hub has those that count.
+    routing: Arc<Routing>,
+    reloads: Reloads,
     ready: Option<oneshot::Sender<Arc<Hub>>>,
     hub: Option<Arc<Hub>>,
     providers: HashMap<ProviderId, Ward>,
@@ -42,6 +52,18 @@ pub(crate) struct Root {
 struct Ward {
     restarts: Restarts,
     state: State,
+    spec: Arc<ProviderSpec>,
+    /// Whether the configuration names it.
+    door: Door,
+    /// The reload that it hasn't confirmed yet.
+    unheard: Option<Reload>,
+}
+
+impl Ward {
+    fn new(spec: &Arc<ProviderSpec>) -> Self {
+        let (restarts, spec) = (Restarts::new(restart::PROVIDER), Arc::clone(spec));
+        Self { restarts, state: State::Up, spec, door: Door::Open, unheard: None }
+    }
 }
 
 enum State {
@@ -72,11 +94,14 @@ impl Root {
         ready: oneshot::Sender<Arc<Hub>>,
         halt: Box<dyn FnOnce()>,
     ) -> Self {
+        let routing = Arc::new(Routing::of(&spec, 0));
         let spec = spec.providers.into_iter().map(Arc::new).collect();
         Self {
             parts,
             watchers,
             spec,
+            routing,
+            reloads: Reloads::default(),
             ready: Some(ready),
             hub: None,
             providers: HashMap::new(),
@@ -99,19 +124,19 @@ impl Root {
         kernel::spawn_child(writer, *clock, monitor)
     }
 
-    fn start_provider(hub: &Arc<Hub>, provider: Provider, id: &ProviderId) {
+    fn start_provider(hub: &Arc<Hub>, provider: Provider, id: &ProviderId, door: Door) {
         let (root, name) = (hub.root.clone(), id.clone());
         let monitor = Box::new(move |down| {
             // Without Root the wheel is stopping; the relic's jobs then say so to their callers.
             let _ = root.tell(ProviderDown { provider: name, down });
         });
         let address = kernel::spawn_child(provider, hub.clock, monitor);
-        hub.set_provider(id.clone(), address);
+        hub.set_provider(id.clone(), address, door);
     }
 
     fn report(hub: &Hub, kind: EventKind) {
         let events = vec![Event { at: hub.clock.now(), kind }];
-        hub.report(Report { key: None, succeeded: 0, events, log: Logging::On });
+        hub.report(Report { events, log: Logging::On });
     }
 
     fn restart_due(&mut self, me: &mut Me<'_, Self>) {
@@ -127,8 +152,9 @@ impl Root {
                 }
                 State::Up | State::Lost => continue,
             }
-            if let State::Down { relic, mail, .. } = std::mem::replace(&mut ward.state, State::Up) {
-                Self::start_provider(&hub, Provider::succeeding(Arc::clone(&hub), relic), id);
+            if let State::Down { mut relic, mail, .. } = std::mem::replace(&mut ward.state, State::Up) {
+                relic.reload.clone_from(&ward.unheard);
+                Self::start_provider(&hub, Provider::succeeding(Arc::clone(&hub), relic), id, ward.door);
                 for parcel in mail {
                     parcel.deliver(&hub, id);
                 }
@@ -141,7 +167,7 @@ impl Root {
     fn give_up(hub: &Arc<Hub>, id: &ProviderId, relic: ProviderRelic) {
         tracing::error!(provider = %id, "crashes too often and is given up");
         hub.remove_provider(id);
-        for key in relic.keys.iter().filter_map(|key| key.living()) {
+        for key in relic.keys.iter().flatten().filter_map(|key| key.living()) {
             // One that has died needs no ending.
             let _ = key.tell(Retire);
         }
@@ -177,8 +203,9 @@ impl Parcel {
     }
 }
 
-/// A job whose provider is gone for good: on along its route, or back to its caller.
-fn lose(hub: &Arc<Hub>, mut job: Job) {
+/// A job whose provider is gone for good: where the routes lead now, or on along its own, or back to its caller.
+fn lose(hub: &Arc<Hub>, job: Job) {
+    let Some(mut job) = hub.reroute(job) else { return };
     if job.progress.advance() {
         job.avoid = None;
         job.paid = None;
@@ -203,13 +230,13 @@ impl Life for Root {
         });
         let stats = kernel::spawn_child(stats, self.parts.clock, monitor);
         let state = self.parts.store.clone().map(|store| self.start_state(store, stats.clone()));
-        let hub = Arc::new(Hub::new(self.parts.clone(), me.address(), stats, state));
+        let routing = Arc::clone(&self.routing);
+        let hub = Arc::new(Hub::new(self.parts.clone(), me.address(), stats, state, routing));
         self.hub = Some(Arc::clone(&hub));
-        for spec in std::mem::take(&mut self.spec) {
-            let id = spec.id.clone();
-            self.providers
-                .insert(id.clone(), Ward { restarts: Restarts::new(restart::PROVIDER), state: State::Up });
-            Self::start_provider(&hub, Provider::new(Arc::clone(&hub), spec), &id);
+        for spec in &self.spec {
+            self.providers.insert(spec.id.clone(), Ward::new(spec));
+            let provider = Provider::new(Arc::clone(&hub), Arc::clone(spec));
+            Self::start_provider(&hub, provider, &spec.id, Door::Open);
         }
         if let Some(ready) = self.ready.take() {
             // Whoever started the wheel may have left; it stops when its last handle goes.
@@ -227,14 +254,22 @@ impl Life for Root {
 impl On<ProviderDown> for Root {
     fn on(&mut self, ProviderDown { provider, down }: ProviderDown, me: &mut Me<'_, Self>) {
         let (Some(ward), Some(hub)) = (self.providers.get_mut(&provider), self.hub.clone()) else { return };
-        tracing::error!(%provider, panicked = down.panicked, escalated = down.relic.escalated, "a provider's actor ended");
+        if down.relic.exit == Exit::Left {
+            return self.left(&hub, &provider, down.relic);
+        }
+        tracing::error!(%provider, panicked = down.panicked, exit = ?down.relic.exit, "a provider's actor ended");
         match ward.restarts.crashed(me.now()) {
             Remedy::RestartAt(restart_at) => {
                 ward.state = State::Down { relic: down.relic, restart_at, mail: Vec::new() };
             }
             Remedy::Escalate => {
                 ward.state = State::Lost;
+                let door = ward.door;
                 Self::give_up(&hub, &provider, down.relic);
+                if door == Door::Closed {
+                    self.forget(&hub, &provider);
+                }
+                self.heard(&provider);
             }
         }
         self.restart_due(me);
@@ -301,7 +336,7 @@ macro_rules! outlived {
     };
 }
 
-outlived!(Adopted, Committed, Ready, Rested, LaneRested, ShareRest, Ended, Bounced, Spare);
+outlived!(Adopted, Amended, Committed, Ready, Rested, LaneRested, ShareRest, Ended, Bounced, Spare);
 
 impl On<Forward<KeyDown>> for Root {
     fn on(&mut self, forward: Forward<KeyDown>, _: &mut Me<'_, Self>) {

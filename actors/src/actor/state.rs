@@ -15,7 +15,7 @@ use crate::store::{Changes, Memory, Presence, Store, Wall};
 use crate::wheel::{Keeping, Kept};
 
 use super::kernel::{Life, Me, On, Ref};
-use super::message::{CloseState, Finish, Logging, Persist, Report, Saved, TakeChanged};
+use super::message::{CloseState, Finish, GetStats, Logging, Persist, Report, Saved, TakeChanged};
 use super::stats::Stats;
 
 /// How often the counters are kept, and with them the word that the process lives.
@@ -105,7 +105,7 @@ impl State {
         };
         let events = vec![Event { at: self.clock.now(), kind }];
         // Without Stats nobody watches.
-        let _ = self.stats.tell(Report { key: None, succeeded: 0, events, log: Logging::On });
+        let _ = self.stats.tell(Report { events, log: Logging::On });
     }
 
     fn ask_for_counters(&self, me: &Me<'_, Self>) {
@@ -192,20 +192,23 @@ impl On<Saved> for State {
 impl On<CloseState> for State {
     fn on(&mut self, _: CloseState, me: &mut Me<'_, Self>) -> oneshot::Receiver<()> {
         let (done, closed) = oneshot::channel();
-        self.closed = Some(done);
-        let (asked, myself) = (self.stats.ask(TakeChanged), me.address());
+        // All of them: of keys that rest, the time grows without any change.
+        let (asked, myself) = (self.stats.ask(GetStats), me.address());
         tokio::spawn(async move {
             let stats = asked.await.unwrap_or_default();
-            let stats = stats.into_iter().map(|(key, stats)| (key, Some(stats))).collect();
+            let stats = stats.keys.into_iter().map(|(key, stats)| (key, Some(stats))).collect();
+            let last = Changes { stats, ..Changes::default() };
             // If the actor is gone there is nothing left to close.
-            let _ = myself.tell(Finish(Changes { stats, ..Changes::default() }));
+            let _ = myself.tell(Finish { last, done });
         });
         closed
     }
 }
 
 impl On<Finish> for State {
-    fn on(&mut self, Finish(last): Finish, me: &mut Me<'_, Self>) {
+    fn on(&mut self, Finish { last, done }: Finish, me: &mut Me<'_, Self>) {
+        // Not before the last word is here: a save that ends meanwhile isn't the end.
+        self.closed = Some(done);
         self.pending.then(last);
         self.pending.presence = Some(self.present(true));
         self.save(me);

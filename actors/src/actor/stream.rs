@@ -21,7 +21,7 @@ use crate::policy::budget::RetryKind;
 use crate::secret::Secret;
 use crate::upstream::{BodyStream, TransportError};
 
-use super::call::{Late, Limits, Line, Slip, scrub_fault, transport_fault};
+use super::call::{Late, Limits, Line, Slip, scrub_fault, transport_fault, without_words};
 use super::message::End;
 
 /// A stream is held back no longer than this before it is committed without content.
@@ -110,7 +110,7 @@ fn scrubbed(secret: &Secret, reader: &mut dyn StreamReader, fault: Fault, raw: B
     let Some(clean) = secret.scrub_bytes(&raw) else { return (scrub_fault(secret, fault), raw) };
     let fault = match reader.read(&Event::parse(&clean)) {
         EventMeaning::Failed(fault) => fault,
-        EventMeaning::Prelude | EventMeaning::Content | EventMeaning::Done => fault,
+        EventMeaning::Prelude | EventMeaning::Content | EventMeaning::Done => without_words(fault),
     };
     (scrub_fault(secret, fault), clean)
 }

@@ -81,6 +81,18 @@ impl Concurrency {
         Self { full: PACED, growth: Growth::Fixed, comeback: Comeback::Untried { until: None } }
     }
 
+    /// Goes on under what is told now. What was learned stays if still nothing is told, and so does the way
+    /// back from a suspension.
+    pub const fn amend(&mut self, told: &Self) {
+        match (self.growth, told.growth) {
+            (Growth::SlowStart | Growth::Careful { .. }, Growth::SlowStart | Growth::Careful { .. }) => {}
+            (Growth::Fixed, _) | (_, Growth::Fixed) => {
+                self.full = told.full;
+                self.growth = told.growth;
+            }
+        }
+    }
+
     /// Calls that may be in flight at once, at least 1.
     pub fn limit(&self) -> u32 {
         match self.comeback {
@@ -235,6 +247,22 @@ mod tests {
         assert_eq!(told.limit(), 32);
         assert_eq!(tried(Concurrency::fixed(0)).limit(), 1);
         assert_eq!(tried(Concurrency::paced()).limit(), 1_024);
+    }
+
+    #[test]
+    fn what_is_told_anew_counts_and_what_was_learned_stays() {
+        let mut told = tried(Concurrency::fixed(32));
+        told.amend(&Concurrency::fixed(4));
+        assert_eq!(told.limit(), 4);
+        told.suspended(at(10), 0);
+        told.amend(&Concurrency::fixed(8));
+        assert_eq!(limits_after_successes(&mut told, at(11), 2), [4, 5], "it is still on its way back");
+        let mut learned = tried(Concurrency::learned(None));
+        limits_after_successes(&mut learned, at(0), 3);
+        learned.amend(&Concurrency::learned(None));
+        assert_eq!(learned.limit(), 13);
+        learned.amend(&Concurrency::fixed(2));
+        assert_eq!(learned.limit(), 2);
     }
 
     #[test]

@@ -48,6 +48,11 @@ impl<K: Copy + Eq> IncidentGuard<K> {
             .then(|| std::mem::take(&mut self.refused).into_iter().map(|(key, _)| key).collect())
     }
 
+    /// That key is gone, and so is what it proved.
+    pub fn forget(&mut self, key: K) {
+        self.refused.retain(|(known, _)| *known != key);
+    }
+
     /// A call that began at `started` succeeded: the provider was well then, so who was refused before
     /// is to blame alone. A call that began before a refusal proves nothing about it.
     pub fn succeeded(&mut self, started: Moment) {
@@ -95,6 +100,14 @@ mod tests {
         assert_eq!(guard.refused(at(0), 'a', 49), None);
         assert_eq!(guard.refused(at(500), 'b', 48), None);
         assert_eq!(guard.refused(at(2_000), 'c', 47), Some(vec!['a', 'b', 'c']));
+    }
+
+    #[test]
+    fn a_key_that_is_gone_proves_nothing() {
+        let mut guard = IncidentGuard::default();
+        assert_eq!(guard.refused(at(0), 'a', 1), None);
+        guard.forget('a');
+        assert_eq!(guard.refused(at(1), 'b', 0), None, "the other one was alone");
     }
 
     #[test]

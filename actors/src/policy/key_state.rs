@@ -77,6 +77,15 @@ impl Reach {
         }
     }
 
+    /// The same for a key that shares its limits so.
+    fn among(self, sharing: Sharing) -> Self {
+        match (self, sharing) {
+            (Self::Group, Sharing::Alone) => Self::Key,
+            (Self::GroupLane(model), Sharing::Alone) => Self::Lane(model),
+            (reach, Sharing::Alone | Sharing::Grouped) => reach,
+        }
+    }
+
     const fn is_whole(&self) -> bool {
         match self {
             Self::Key | Self::Group => true,
@@ -189,12 +198,14 @@ impl KeyHealth {
 
     /// Imposes a rest. One that reaches as far already is never shortened, nor a severe one made mild.
     pub fn impose(&mut self, rest: Rest) {
-        let Some(known) = self.rests.iter_mut().find(|known| known.reach == rest.reach) else {
+        // What the configuration says is lifted by the configuration, so it stands apart.
+        let alike = |known: &&mut Rest| known.reach == rest.reach && known.cause != Cause::Configuration;
+        let Some(known) = self.rests.iter_mut().find(alike) else {
             return self.rests.push(rest);
         };
         let until = known.until.max(rest.until);
-        let severer = severity(rest.state) > severity(known.state);
-        let longer = severity(rest.state) == severity(known.state) && rest.until > known.until;
+        let severer = rest.state.severity() > known.state.severity();
+        let longer = rest.state.severity() == known.state.severity() && rest.until > known.until;
         // An operator's word stays the reason whatever else befalls the key.
         if rest.cause == Cause::Operator || (known.cause != Cause::Operator && (severer || longer)) {
             let state = if severer { rest.state } else { known.state };
@@ -205,6 +216,36 @@ impl KeyHealth {
         known.until = until;
     }
 
+    /// The configuration disables the key, until it or somebody says otherwise.
+    pub fn configured_off(&mut self, message: &str) {
+        self.configured_on();
+        self.rests.push(Rest {
+            reach: Reach::Key,
+            state: KeyState::Disabled,
+            cause: Cause::Configuration,
+            until: Moment::NEVER,
+            message: message.into(),
+        });
+    }
+
+    /// The configuration has nothing against the key. What others have imposed stays.
+    pub fn configured_on(&mut self) {
+        self.rests.retain(|rest| rest.cause != Cause::Configuration);
+    }
+
+    /// Goes on under other rules. What was said of a group that the key has left concerns the key alone.
+    pub fn amend(&mut self, rules: Rotation, sharing: Sharing) {
+        self.rules = rules;
+        self.sharing = sharing;
+        for mut rest in std::mem::take(&mut self.rests) {
+            rest.reach = rest.reach.among(sharing);
+            match rest.cause {
+                Cause::Configuration => self.rests.push(rest),
+                Cause::Fault(_) | Cause::Operator => self.impose(rest),
+            }
+        }
+    }
+
     /// Ends the rests whose time has come. Gives whether any did.
     pub fn wake(&mut self, now: Moment) -> bool {
         let before = self.rests.len();
@@ -212,10 +253,16 @@ impl KeyHealth {
         self.rests.len() < before
     }
 
-    /// Ends every rest and forgets every failure.
+    /// Ends every rest and forgets every failure; what the configuration disables stays disabled.
     pub fn reset(&mut self) {
-        self.rests.clear();
+        self.rests.retain(|rest| rest.cause == Cause::Configuration);
         self.succeeded();
+    }
+
+    /// Uses the key again, whatever it was and whoever said so.
+    pub fn enable(&mut self) {
+        self.configured_on();
+        self.reset();
     }
 
     /// Ends the rests that blamed the key for a refusal that was the provider's fault.
@@ -258,7 +305,7 @@ impl KeyHealth {
             .rests
             .iter()
             .filter(|rest| rest.until > now)
-            .max_by_key(|rest| (rest.reach.is_whole(), severity(rest.state), rest.until));
+            .max_by_key(|rest| (rest.reach.is_whole(), rest.state.severity(), rest.until));
         worst.map_or_else(KeyStatus::default, |rest| KeyStatus {
             state: rest.state,
             why: Some(Why {
@@ -327,15 +374,6 @@ impl KeyHealth {
         self.strikes = self.strikes.saturating_add(1);
         let beyond = self.strikes.checked_sub(self.rules.max_failures)?;
         Some(FAILED.delay(beyond, rng))
-    }
-}
-
-const fn severity(state: KeyState) -> u8 {
-    match state {
-        KeyState::Active => 0,
-        KeyState::RateLimited => 1,
-        KeyState::Failed => 2,
-        KeyState::Disabled => 3,
     }
 }
 
@@ -422,6 +460,39 @@ mod tests {
         assert!(!story.serves("m"), "a later, shorter hint doesn't shorten the rest");
         story.advance(2);
         assert!(story.serves("m"));
+    }
+
+    #[test]
+    fn the_configuration_lifts_what_it_said_and_nothing_else() {
+        let mut story = Story::alone();
+        story.health.configured_off("enabled = false");
+        story.health.impose(Rest {
+            reach: Reach::Key,
+            state: KeyState::Disabled,
+            cause: Cause::Operator,
+            until: Moment::NEVER,
+            message: "by command".into(),
+        });
+        story.health.configured_on();
+        assert!(!story.serves("m"), "an operator's word stays");
+        story.health.configured_off("enabled = false");
+        story.health.reset();
+        assert!(!story.serves("m"), "a reset ends what has happened, not what is wanted");
+        story.health.enable();
+        assert!(story.serves("m"), "and this ends both");
+        story.health.configured_off("enabled = false");
+        story.health.configured_on();
+        assert!(story.serves("m"));
+    }
+
+    #[test]
+    fn a_key_that_leaves_its_group_takes_the_rest_with_it() {
+        let mut story = Story::of(Sharing::Grouped);
+        story.fails(&Fault::new(Reason::MoneyGone, "empty"));
+        story.health.amend(Rotation::default(), Sharing::Alone);
+        assert!(!story.serves("m"));
+        let why = story.health.status(story.now).why.expect("it rests");
+        assert_eq!(why.scope, Scope::Key);
     }
 
     #[test]

@@ -34,15 +34,21 @@ const UNTRIED_S: f64 = 0.001;
 #[derive(Clone, Debug)]
 pub struct Picker {
     pick: Pick,
-    keys: Vec<Entry>,
-    in_order: BTreeSet<KeyIndex>,
+    /// By place; a place may be empty.
+    keys: Vec<Option<Entry>>,
+    /// Those that are ready, by rank.
+    in_order: BTreeSet<(Rank, KeyIndex)>,
     /// The same keys as [`Picker::in_order`], for drawing at random.
     drawable: Vec<KeyIndex>,
-    last: Option<KeyIndex>,
+    last: Option<(Rank, KeyIndex)>,
 }
+
+/// Where a key stands in the configuration: the first one is the primary one.
+type Rank = usize;
 
 #[derive(Clone, Debug)]
 struct Entry {
+    rank: Rank,
     weight: i64,
     /// What smooth weighted round robin owes it.
     owed: i64,
@@ -58,32 +64,55 @@ impl Picker {
         Self { pick, keys: Vec::new(), in_order: BTreeSet::new(), drawable: Vec::new(), last: None }
     }
 
-    /// Adds the next key; it isn't ready yet. A weight below 1 counts as 1.
-    pub fn add(&mut self, weight: u32) -> KeyIndex {
-        self.keys.push(Entry {
-            weight: i64::from(weight.max(1)),
-            owed: 0,
-            in_flight: 0,
-            first_content_s: None,
-            drawn_at: None,
-        });
-        KeyIndex(self.keys.len() - 1)
+    /// From now on chooses so.
+    pub const fn set_pick(&mut self, pick: Pick) {
+        self.pick = pick;
+    }
+
+    /// Gives a key a place, not ready yet, or changes what is known of the one that has it. A weight below
+    /// 1 counts as 1.
+    pub fn seat(&mut self, key: KeyIndex, rank: usize, weight: u32) {
+        if self.keys.len() <= key.0 {
+            self.keys.resize(key.0 + 1, None);
+        }
+        let weight = i64::from(weight.max(1));
+        let Some(entry) = &mut self.keys[key.0] else {
+            self.keys[key.0] =
+                Some(Entry { rank, weight, owed: 0, in_flight: 0, first_content_s: None, drawn_at: None });
+            return;
+        };
+        entry.weight = weight;
+        let before = std::mem::replace(&mut entry.rank, rank);
+        if self.in_order.remove(&(before, key)) {
+            self.in_order.insert((rank, key));
+        }
+    }
+
+    /// The key is gone; another may get its place.
+    pub fn vacate(&mut self, key: KeyIndex) {
+        self.set_ready(key, false);
+        if let Some(place) = self.keys.get_mut(key.0) {
+            *place = None;
+        }
     }
 
     /// The key has credits, or has none.
     pub fn set_ready(&mut self, key: KeyIndex, ready: bool) {
-        match (ready, self.keys[key.0].drawn_at) {
+        let Some(entry) = self.keys.get_mut(key.0).and_then(Option::as_mut) else { return };
+        match (ready, entry.drawn_at) {
             (true, None) => {
-                self.in_order.insert(key);
-                self.keys[key.0].drawn_at = Some(self.drawable.len());
+                self.in_order.insert((entry.rank, key));
+                entry.drawn_at = Some(self.drawable.len());
                 self.drawable.push(key);
             }
             (false, Some(place)) => {
-                self.in_order.remove(&key);
-                self.keys[key.0].drawn_at = None;
+                self.in_order.remove(&(entry.rank, key));
+                entry.drawn_at = None;
                 self.drawable.swap_remove(place);
-                if let Some(moved) = self.drawable.get(place) {
-                    self.keys[moved.0].drawn_at = Some(place);
+                if let Some(moved) = self.drawable.get(place)
+                    && let Some(moved) = &mut self.keys[moved.0]
+                {
+                    moved.drawn_at = Some(place);
                 }
             }
             (true, Some(_)) | (false, None) => {}
@@ -106,28 +135,32 @@ impl Picker {
         let preferred = |key: KeyIndex| Some(key) != avoid && fits(key);
         let picked = match self.pick {
             Pick::RoundRobin => self.after_last().find(|key| preferred(*key)),
-            Pick::PrimaryFirst => self.in_order.iter().copied().find(|key| preferred(*key)),
+            Pick::PrimaryFirst => self.ready().find(|key| preferred(*key)),
             Pick::Weighted => self.most_owed(preferred),
             Pick::LeastInFlight => {
-                self.after_last().filter(|key| preferred(*key)).min_by_key(|key| self.keys[key.0].in_flight)
+                self.after_last().filter(|key| preferred(*key)).min_by_key(|key| self.in_flight(*key))
             }
             Pick::Fastest => self.faster_of_two(preferred, rng),
         };
-        let picked = picked.or_else(|| avoid.filter(|key| self.in_order.contains(key) && fits(*key)));
-        if picked.is_some() {
-            self.last = picked;
+        let picked = picked.or_else(|| avoid.filter(|key| self.is_ready(*key) && fits(*key)));
+        if let Some(key) = picked
+            && let Some(entry) = self.entry(key)
+        {
+            self.last = Some((entry.rank, key));
         }
         picked
     }
 
     /// A call with the key began.
     pub fn started(&mut self, key: KeyIndex) {
-        self.keys[key.0].in_flight += 1;
+        if let Some(entry) = self.keys.get_mut(key.0).and_then(Option::as_mut) {
+            entry.in_flight += 1;
+        }
     }
 
     /// A call with the key ended.
     pub fn finished(&mut self, key: KeyIndex, speed: Speed) {
-        let entry = &mut self.keys[key.0];
+        let Some(entry) = self.keys.get_mut(key.0).and_then(Option::as_mut) else { return };
         entry.in_flight = entry.in_flight.saturating_sub(1);
         let known = entry.first_content_s;
         let sample = match speed {
@@ -141,8 +174,25 @@ impl Picker {
 
     /// The ready keys in turn, beginning behind the last one picked.
     fn after_last(&self) -> impl Iterator<Item = KeyIndex> {
-        let from = self.last.map_or(KeyIndex(0), |last| KeyIndex(last.0 + 1));
-        self.in_order.range(from..).chain(self.in_order.range(..from)).copied()
+        let from = self.last.map_or((0, KeyIndex(0)), |(rank, last)| (rank, KeyIndex(last.0 + 1)));
+        self.in_order.range(from..).chain(self.in_order.range(..from)).map(|(_, key)| *key)
+    }
+
+    /// The ready keys, by rank.
+    fn ready(&self) -> impl Iterator<Item = KeyIndex> {
+        self.in_order.iter().map(|(_, key)| *key)
+    }
+
+    fn is_ready(&self, key: KeyIndex) -> bool {
+        self.entry(key).is_some_and(|entry| entry.drawn_at.is_some())
+    }
+
+    fn entry(&self, key: KeyIndex) -> Option<&Entry> {
+        self.keys.get(key.0)?.as_ref()
+    }
+
+    fn in_flight(&self, key: KeyIndex) -> u32 {
+        self.entry(key).map_or(0, |entry| entry.in_flight)
     }
 
     /// Smooth weighted round robin, as nginx does it: each key is owed its weight per turn, the one that
@@ -150,11 +200,8 @@ impl Picker {
     fn most_owed(&mut self, fits: impl Fn(KeyIndex) -> bool) -> Option<KeyIndex> {
         let mut total = 0;
         let mut most: Option<(i64, KeyIndex)> = None;
-        for key in &self.in_order {
-            if !fits(*key) {
-                continue;
-            }
-            let entry = &mut self.keys[key.0];
+        for (_, key) in &self.in_order {
+            let Some(entry) = self.keys[key.0].as_mut().filter(|_| fits(*key)) else { continue };
             entry.owed += entry.weight;
             total += entry.weight;
             if most.is_none_or(|(owed, _)| entry.owed > owed) {
@@ -162,7 +209,9 @@ impl Picker {
             }
         }
         let (_, key) = most?;
-        self.keys[key.0].owed -= total;
+        if let Some(entry) = &mut self.keys[key.0] {
+            entry.owed -= total;
+        }
         Some(key)
     }
 
@@ -182,8 +231,8 @@ impl Picker {
     }
 
     fn cost(&self, key: KeyIndex) -> f64 {
-        let entry = &self.keys[key.0];
-        entry.first_content_s.unwrap_or(UNTRIED_S) * f64::from(entry.in_flight + 1)
+        let first_content_s = self.entry(key).and_then(|entry| entry.first_content_s);
+        first_content_s.unwrap_or(UNTRIED_S) * f64::from(self.in_flight(key) + 1)
     }
 }
 
@@ -201,9 +250,9 @@ mod tests {
     impl Story {
         fn of(pick: Pick, weights: &[u32]) -> Self {
             let mut picker = Picker::new(pick);
-            for weight in weights {
-                let key = picker.add(*weight);
-                picker.set_ready(key, true);
+            for (place, weight) in weights.iter().enumerate() {
+                picker.seat(KeyIndex(place), place, *weight);
+                picker.set_ready(KeyIndex(place), true);
             }
             Self { picker, rng: fastrand::Rng::with_seed(3) }
         }
@@ -280,6 +329,25 @@ mod tests {
         assert_eq!(story.next_many(2), [1, 1]);
         story.ready(0, true);
         assert_eq!(story.next(), Some(0));
+    }
+
+    #[test]
+    fn a_place_is_empty_and_used_again_and_the_order_is_the_configurations() {
+        let mut story = Story::of(Pick::PrimaryFirst, &[1, 1, 1]);
+        story.took(0, 900);
+        story.picker.vacate(KeyIndex(0));
+        assert_eq!(story.next(), Some(1));
+        story.ready(0, true);
+        assert_eq!(story.next(), Some(1), "an empty place is never ready");
+        story.picker.seat(KeyIndex(0), 7, 1);
+        story.ready(0, true);
+        assert_eq!(story.next(), Some(1), "the new key stands last in the configuration");
+        story.picker.seat(KeyIndex(0), 0, 1);
+        assert_eq!(story.next(), Some(0), "and now first, ready as it was");
+        story.picker.set_pick(Pick::Fastest);
+        story.took(1, 300);
+        story.ready(2, false);
+        assert_eq!(story.next_many(3), [0, 0, 0], "nothing is known of the new key's speed");
     }
 
     #[test]

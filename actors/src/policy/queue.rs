@@ -59,6 +59,11 @@ impl<J> Queue<J> {
         }
     }
 
+    /// From now on at most so many wait. Those that are there stay.
+    pub const fn set_jobs_max(&mut self, jobs_max: usize) {
+        self.jobs_max = jobs_max;
+    }
+
     /// Jobs waiting, delayed ones included.
     pub fn len(&self) -> usize {
         self.waiting.len()
@@ -87,6 +92,12 @@ impl<J> Queue<J> {
         if self.is_full() {
             return Err(job);
         }
+        self.line_up(job, ticket);
+        Ok(())
+    }
+
+    /// The same for a job that had its place elsewhere: beyond the bound if need be.
+    pub fn line_up(&mut self, job: J, ticket: Ticket) {
         let (caller, lane) = (ticket.caller, self.lane(&ticket.model));
         let number = self.admit(job, ticket);
         let callers = &mut self.lanes[lane].callers;
@@ -94,7 +105,6 @@ impl<J> Queue<J> {
             Some((_, numbers)) => numbers.push_back(number),
             None => callers.push_back((caller, VecDeque::from([number]))),
         }
-        Ok(())
     }
 
     /// Puts a job that had its place already before all others of its lane, beyond the bound if need be.
@@ -275,7 +285,11 @@ mod tests {
         queue.push(1, ticket(0)).unwrap();
         assert_eq!(queue.push(2, ticket(0)), Err(2));
         queue.push_first(3, ticket(0));
-        assert_eq!(drain(&mut queue), [3, 1]);
+        queue.line_up(4, ticket(0));
+        assert_eq!(drain(&mut queue), [3, 1, 4]);
+        queue.set_jobs_max(2);
+        assert_eq!((queue.push(5, ticket(0)), queue.push(6, ticket(0))), (Ok(()), Ok(())));
+        assert_eq!(queue.push(7, ticket(0)), Err(7));
     }
 
     #[test]

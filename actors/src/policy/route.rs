@@ -123,6 +123,23 @@ impl Progress {
         self.candidates.iter().skip(self.at + 1)
     }
 
+    /// Leaves out those of the candidates after this one that aren't `there`.
+    pub fn skip_unless(&mut self, there: impl Fn(&ProviderId) -> bool) {
+        let further = self.candidates.split_off(self.at + 1);
+        self.candidates.extend(further.into_iter().filter(|candidate| there(&candidate.provider)));
+    }
+
+    /// Begins anew on another route, with its record. False, and nothing changes, if that is empty.
+    pub fn reroute(&mut self, candidates: Vec<Candidate>) -> bool {
+        let some = !candidates.is_empty();
+        if some {
+            self.candidates = candidates;
+            self.at = 0;
+            self.faults_here = 0;
+        }
+        some
+    }
+
     /// Goes to the next one. False if there is none.
     pub fn advance(&mut self) -> bool {
         let more = self.at + 1 < self.candidates.len();
@@ -302,6 +319,17 @@ mod tests {
         assert_eq!(other.fate(&fault_of(Reason::TooLong), Charge::Counted, &terms), Fate::Switch);
         assert_eq!(other.fate(&fault_of(Reason::CallerMistake), Charge::Counted, &terms), Fate::Return);
         assert_eq!(other.fate(&fault_of(Reason::ModelGone), Charge::Counted, &terms), Fate::Switch);
+    }
+
+    #[test]
+    fn a_job_begins_anew_with_its_record_and_skips_who_is_gone() {
+        let mut job = progress(&[("a", "m"), ("b", "m"), ("c", "m")]);
+        job.fate(&fault_of(Reason::ServerError), Charge::Counted, &Terms::default());
+        job.skip_unless(|id| id.as_str() != "b");
+        assert_eq!(job.next(), Some(&candidate("c", "m")));
+        assert!(job.advance() && !job.reroute(Vec::new()));
+        assert!(job.reroute(vec![candidate("d", "n")]));
+        assert_eq!((job.here(), job.next(), job.faults()), (&candidate("d", "n"), None, 1));
     }
 
     #[test]

@@ -5,13 +5,14 @@
 //! a field that a later version adds has its default when it is missing.
 
 use std::fmt;
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, TryLockError};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use redb::{
     Database, DatabaseError, ReadOnlyDatabase, ReadTransaction, ReadableDatabase as _, ReadableTable as _,
-    TableDefinition, TableError, WriteTransaction,
+    StorageError, TableDefinition, TableError, WriteTransaction,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -31,6 +32,9 @@ const META_PRESENCE: &str = "presence";
 
 /// 10,000 keys fill some megabytes; more cache gains nothing.
 const CACHE_BYTES: usize = 8 << 20;
+
+/// A database begins with so many bytes that say what it is. They are written last, when all else is on the disk.
+const MAGIC_BYTES: usize = 9;
 
 /// A database file.
 pub struct Disk {
@@ -99,15 +103,41 @@ fn reopened<'a>(open: &'a mut Option<Open>, path: &Path) -> Result<&'a mut Open,
 
 fn open_writable(path: &Path) -> Result<Database, StoreError> {
     create_private(path).map_err(failed)?;
-    let opened = redb::Builder::new().set_cache_size(CACHE_BYTES).create(path);
+    let create = || redb::Builder::new().set_cache_size(CACHE_BYTES).create(path);
+    let opened = match create() {
+        Err(error) if is_no_database(&error) && clear_unfinished(path)? => create(),
+        opened => opened,
+    };
     opened.map_err(|error| match error {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => StoreError::InUse,
         error => failed(error),
     })
 }
 
+fn is_no_database(error: &DatabaseError) -> bool {
+    matches!(error, DatabaseError::Storage(StorageError::Io(error)) if error.kind() == io::ErrorKind::InvalidData)
+}
+
+/// Empties a file whose maker was killed before it was a database: nothing was ever kept in it. False if it is
+/// something else, which is left alone.
+fn clear_unfinished(path: &Path) -> Result<bool, StoreError> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
+    // Somebody else may be making it right now; whoever does holds this lock.
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(StoreError::InUse),
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    let mut magic = [0; MAGIC_BYTES];
+    if file.read_exact(&mut magic).is_err() || magic != [0; MAGIC_BYTES] {
+        return Ok(false);
+    }
+    file.set_len(0).map_err(failed)?;
+    Ok(true)
+}
+
 /// Sees to it that the file is there, and that only its owner may read it.
-fn create_private(path: &Path) -> std::io::Result<()> {
+fn create_private(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -307,6 +337,22 @@ mod tests {
         let path = dir.path().join("state.redb");
         drop(Disk::open(&path).unwrap());
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_whose_maker_was_killed_is_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.redb");
+        drop(Disk::open(&path).unwrap());
+        let mut unfinished = std::fs::read(&path).unwrap();
+        unfinished[..MAGIC_BYTES].fill(0);
+        std::fs::write(&path, unfinished).unwrap();
+        let disk = Disk::open(&path).unwrap();
+        assert!(matches!(Disk::open(&path), Err(StoreError::InUse)), "it is locked as ever");
+        disk.save(&change("a", Some(strikes(1)))).unwrap();
+        drop(disk);
+        let memory = Disk::open(&path).unwrap().load().unwrap();
+        assert_eq!(memory.keys, BTreeMap::from([(key("a"), strikes(1))]));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::board::{Cause, KeyState};
 use crate::id::{KeyId, Model, ProviderId, QuotaGroup};
+use crate::outcome::Scope;
 use crate::secret::Fingerprint;
 use crate::spec::Dimension;
 use crate::stats::KeyStats;
@@ -134,6 +135,12 @@ pub struct GroupMemory {
 }
 
 impl KeyMemory {
+    /// Whether it is about the key with this fingerprint. An order that was given while nothing ran concerns
+    /// whatever secret stands under the name.
+    pub fn concerns(&self, fingerprint: Fingerprint) -> bool {
+        [fingerprint, Fingerprint::default()].contains(&self.fingerprint)
+    }
+
     /// Nothing more will be used: what was reserved and not used is free.
     pub fn at_the_end(mut self) -> Self {
         self.windows.iter_mut().for_each(|window| window.ahead = 0);
@@ -164,6 +171,17 @@ pub struct RestMemory {
     pub until: Option<Wall>,
     /// The provider's message, scrubbed.
     pub message: Box<str>,
+}
+
+impl RestMemory {
+    /// How far it reaches.
+    pub const fn scope(&self) -> Scope {
+        match (&self.lane, self.shared) {
+            (Some(_), _) => Scope::Lane,
+            (None, true) => Scope::Group,
+            (None, false) => Scope::Key,
+        }
+    }
 }
 
 /// What one limit was used.
@@ -224,6 +242,6 @@ pub enum StoreError {
         known: u64,
     },
     /// The disk, or what is on it.
-    #[error("{0}")]
-    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Failed(Box<dyn std::error::Error + Send + Sync>),
 }

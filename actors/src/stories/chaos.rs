@@ -2,36 +2,126 @@
 
 use std::collections::HashMap;
 
+use futures_util::future::join;
+use proptest::bool::weighted;
 use proptest::prelude::*;
 
 use crate::board::KeyState;
 use crate::clock::Moment;
+use crate::error::SendError;
 use crate::event::EventKind;
-use crate::id::KeyName;
+use crate::id::{KeyId, KeyName};
 use crate::request::Terms;
-use crate::spec::{DAY, Limits};
+use crate::secret::Secret;
+use crate::spec::{DAY, KeySpec, Limits, ProviderSpec, WheelSpec, WindowLimit};
 use crate::upstream::Step;
 use crate::wheel::KeyCommand;
 
 use super::scenario::{
-    Scenario, World, broke, failing, key_id, millis, ok, overloaded, secs, throttled, unauthorized,
+    Scenario, World, broke, failing, key, key_id, millis, ok, overloaded, secs, throttled, unauthorized,
 };
 
 const KEYS: [&str; 3] = ["a", "b", "c"];
+/// Those of the provider `p`, and those of `q`, which only reloads bring.
+const ALL_KEYS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 #[derive(Clone, Debug)]
 enum Act {
-    Send { count: usize, deadline_ms: Option<u64> },
-    Script { key: usize, kind: u8 },
-    Command { key: usize, command: KeyCommand },
+    Send {
+        count: usize,
+        deadline_ms: Option<u64>,
+    },
+    Script {
+        key: usize,
+        kind: u8,
+    },
+    Command {
+        key: usize,
+        command: KeyCommand,
+    },
     CrashKey(usize),
-    CrashProvider,
+    CrashProvider(bool),
+    Reload(Plan),
+    /// A reload that comes while something crashes.
+    ReloadAmidst {
+        plan: Plan,
+        key: Option<usize>,
+    },
     Leave,
     Wait(u64),
 }
 
+/// A configuration, as far as it differs from case to case.
+#[derive(Clone, Debug)]
+struct Plan {
+    /// Whether `p` and `q` are there; if neither is, `p` is.
+    providers: [bool; 2],
+    /// Of each key whether it is there, whether it is enabled, which secret it has, and its limits.
+    keys: [(bool, bool, u8, u8); 5],
+    moved: bool,
+    reversed: bool,
+}
+
+impl Plan {
+    fn spec(&self, start: &WheelSpec) -> WheelSpec {
+        let [p, q] = self.providers;
+        let provider = |id: &str, keys: std::ops::Range<usize>| {
+            let mut provider = ProviderSpec { id: id.into(), keys: Vec::new(), ..start.providers[0].clone() };
+            provider.keys = keys.filter_map(|index| self.key(index)).collect();
+            if self.moved {
+                provider.base_url.push_str("/moved");
+            }
+            if self.reversed {
+                provider.keys.reverse();
+            }
+            provider
+        };
+        let there = [(p || !q).then(|| provider("p", 0..3)), q.then(|| provider("q", 3..5))];
+        WheelSpec { providers: there.into_iter().flatten().collect(), ..start.clone() }
+    }
+
+    fn key(&self, index: usize) -> Option<KeySpec> {
+        let (there, enabled, secret, limits) = self.keys[index];
+        let mut key = key(ALL_KEYS[index]);
+        key.enabled = enabled;
+        key.secret = Secret::new(format!("sk-{secret}-{}", key.name));
+        key.limits = match limits {
+            0 => Limits::default(),
+            1 => Limits::default().and(WindowLimit::requests(5, secs(2))),
+            2 => Limits { concurrency: Some(3), ..Limits::default() },
+            _ => Limits { concurrency: Some(1), ..Limits::default().and(WindowLimit::requests(9, secs(5))) },
+        };
+        if limits >= 4 {
+            key.quota_group = Some(format!("org-{}", limits % 2).as_str().into());
+            key.limits = Limits::default().and(WindowLimit::requests(7, secs(3)));
+        }
+        there.then_some(key)
+    }
+
+    /// Those who must not be called under it.
+    fn absent(&self) -> Vec<&'static str> {
+        let [p, q] = self.providers;
+        let absent = |index: &usize| {
+            let there = if *index < 3 { p || !q } else { q };
+            !there || !self.keys[*index].0 || !self.keys[*index].1
+        };
+        (0..5).filter(absent).map(|index| ALL_KEYS[index]).collect()
+    }
+}
+
+fn plan() -> impl Strategy<Value = Plan> {
+    let key = (weighted(0.7), weighted(0.8), 0u8..2, 0u8..6);
+    (
+        proptest::array::uniform2(any::<bool>()),
+        [key.clone(), key.clone(), key.clone(), key.clone(), key],
+        weighted(0.1),
+        any::<bool>(),
+    )
+        .prop_map(|(providers, keys, moved, reversed)| Plan { providers, keys, moved, reversed })
+}
+
 fn acts() -> impl Strategy<Value = Vec<Act>> {
-    let key = 0..KEYS.len();
+    let key = 0..ALL_KEYS.len();
     let command = prop_oneof![
         Just(KeyCommand::Disable),
         Just(KeyCommand::Enable),
@@ -43,8 +133,10 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
             .prop_map(|(count, deadline_ms)| Act::Send { count, deadline_ms }),
         6 => (key.clone(), 0u8..8).prop_map(|(key, kind)| Act::Script { key, kind }),
         2 => (key.clone(), command).prop_map(|(key, command)| Act::Command { key, command }),
-        1 => key.prop_map(Act::CrashKey),
-        1 => Just(Act::CrashProvider),
+        1 => key.clone().prop_map(Act::CrashKey),
+        1 => any::<bool>().prop_map(Act::CrashProvider),
+        2 => plan().prop_map(Act::Reload),
+        1 => (plan(), proptest::option::of(key)).prop_map(|(plan, key)| Act::ReloadAmidst { plan, key }),
         1 => Just(Act::Leave),
         4 => (1u64..4_000).prop_map(Act::Wait),
     ];
@@ -64,10 +156,93 @@ fn step(kind: u8) -> Step {
     }
 }
 
-/// For each key, the stretches of time in which its published status forbade calls.
-async fn play(world: &World, acts: Vec<Act>) -> usize {
+/// More crashes of a provider within a minute give it up, which other stories tell.
+const PROVIDER_CRASHES_MAX: usize = 2;
+
+/// A story while it is played.
+struct Play<'a> {
+    world: &'a World,
+    /// As it was told last.
+    spec: WheelSpec,
+    crashes: HashMap<&'static str, usize>,
+    /// Who must not be called any more, by whose word, with the calls that were made before.
+    barred: Vec<(&'static str, Word, usize)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Operator,
+    Configuration,
+}
+
+fn id_of(index: usize) -> KeyId {
+    key_id(if index < KEYS.len() { "p" } else { "q" }, ALL_KEYS[index])
+}
+
+impl Play<'_> {
+    fn bar(&mut self, name: &'static str, word: Word) {
+        self.barred.push((name, word, self.world.calls_of(name)));
+    }
+
+    /// Nobody was called who must not be.
+    fn check(&self) {
+        for (name, _, before) in &self.barred {
+            assert_eq!(self.world.calls_of(name), *before, "`{name}` was called though it must not be");
+        }
+    }
+
+    async fn command(&mut self, index: usize, command: KeyCommand) {
+        let name = ALL_KEYS[index];
+        self.check();
+        // From here on it may be called, perhaps before the command returns.
+        if matches!(command, KeyCommand::Enable | KeyCommand::Reset) {
+            self.barred.retain(|(barred, ..)| *barred != name);
+        }
+        let obeyed = self.world.wheel.command(&id_of(index), command).await;
+        if obeyed.is_ok() && command == KeyCommand::Disable {
+            self.bar(name, Word::Operator);
+        }
+    }
+
+    fn crash_provider(&mut self, id: &'static str) {
+        let crashes = self.crashes.entry(id).or_default();
+        if *crashes < PROVIDER_CRASHES_MAX {
+            *crashes += 1;
+            self.world.wheel.crash_provider(&id.into());
+        }
+    }
+
+    async fn reload(&mut self, plan: &Plan) {
+        self.check();
+        let before = std::mem::replace(&mut self.spec, plan.spec(&self.world.spec));
+        // An operator's word is about a key, and a configuration about all.
+        let spec = &self.spec;
+        self.barred.retain(|(name, word, _)| *word == Word::Operator && stays(name, &before, spec));
+        self.world.wheel.reload(spec.clone()).await.expect("a sound specification");
+        for name in plan.absent() {
+            self.bar(name, Word::Configuration);
+        }
+    }
+}
+
+/// Whether it is the same key in both configurations.
+fn stays(name: &str, before: &WheelSpec, after: &WheelSpec) -> bool {
+    let find = |spec: &WheelSpec| {
+        let keys =
+            spec.providers.iter().flat_map(|provider| provider.keys.iter().map(move |key| (provider, key)));
+        let mut keys = keys.map(|(provider, key)| (provider.base_url.clone(), key.clone()));
+        keys.find(|(_, key)| key.name.as_str() == name)
+    };
+    match (find(before), find(after)) {
+        (Some((old, before)), Some((new, after))) => old == new && before.secret.is(&after.secret),
+        (None, _) | (_, None) => false,
+    }
+}
+
+async fn play(world: &World, acts: Vec<Act>) {
     let mut jobs = Vec::new();
-    let mut provider_crashes = 0;
+    let mut play =
+        Play { world, spec: WheelSpec::clone(&world.spec), crashes: HashMap::new(), barred: Vec::new() };
     for act in acts {
         match act {
             Act::Send { count, deadline_ms } => {
@@ -78,19 +253,19 @@ async fn play(world: &World, acts: Vec<Act>) -> usize {
                     jobs.push((deadline, tokio::spawn(async move { sender.send_with(terms).await })));
                 }
             }
-            Act::Script { key, kind } => drop(world.upstream.then(KEYS[key], step(kind))),
-            Act::Command { key, command } => {
-                world.wheel.command(&key_id("p", KEYS[key]), command).await.ok();
+            Act::Script { key, kind } => drop(world.upstream.then(ALL_KEYS[key], step(kind))),
+            Act::Command { key, command } => play.command(key, command).await,
+            Act::CrashKey(key) => drop(world.wheel.crash_key(&id_of(key)).await),
+            Act::CrashProvider(other) => play.crash_provider(if other { "q" } else { "p" }),
+            Act::Reload(plan) => play.reload(&plan).await,
+            Act::ReloadAmidst { plan, key: Some(key) } => {
+                let id = id_of(key);
+                join(world.wheel.crash_key(&id), play.reload(&plan)).await;
             }
-            Act::CrashKey(key) => {
-                world.wheel.crash_key(&key_id("p", KEYS[key])).await;
+            Act::ReloadAmidst { plan, key: None } => {
+                play.crash_provider("p");
+                play.reload(&plan).await;
             }
-            // More of them within a minute are given up, which other stories tell.
-            Act::CrashProvider if provider_crashes < 2 => {
-                provider_crashes += 1;
-                world.wheel.crash_provider(&"p".into());
-            }
-            Act::CrashProvider => {}
             Act::Leave => {
                 if let Some((_, job)) = jobs.pop() {
                     job.abort();
@@ -99,16 +274,16 @@ async fn play(world: &World, acts: Vec<Act>) -> usize {
             Act::Wait(ms) => world.advance(millis(ms)).await,
         }
     }
-    let count = jobs.len();
     for (deadline, job) in jobs {
         // Nothing in a story rests longer than money that is gone, a day at most, or until a command.
-        let ended = tokio::time::timeout(DAY * 3, job).await.expect("every job has an ending");
-        let ended = ended.expect("the caller's task lives").ended;
+        let seen = tokio::time::timeout(DAY * 3, job).await.expect("every job has an ending");
+        let seen = seen.expect("the caller's task lives");
         // A job may have to wait for its provider's restart before somebody can end it.
-        let grace = if provider_crashes == 0 { millis(2) } else { secs(1) };
-        assert!(ended.since(deadline) <= grace, "no later than its deadline");
+        let grace = if play.crashes.is_empty() { millis(2) } else { secs(1) };
+        assert!(seen.ended.since(deadline) <= grace, "no later than its deadline");
+        assert!(!matches!(seen.ending, Err(SendError::NoRoute { .. })), "somebody is always there");
     }
-    count
+    play.check();
 }
 
 proptest! {
@@ -118,7 +293,8 @@ proptest! {
     #[test]
     fn whatever_happens_the_promises_hold(acts in acts()) {
         let narrow = Limits { concurrency: Some(3), ..Limits::default() };
-        Scenario::keys(KEYS).each_key(|key| key.limits = narrow.clone()).run(|world| async move {
+        let start = Scenario::keys(KEYS).each_key(|key| key.limits = narrow.clone());
+        start.run(|world| async move {
             let began = tokio::time::Instant::now() - world.now().since_start();
             let mut events = world.wheel.events();
             play(&world, acts).await;
@@ -137,6 +313,13 @@ proptest! {
                 let resumed = changes.iter().any(|(since, rests)| *since == at && !rests);
                 assert!(!rested || resumed, "{key} was called at {at:?} while it rested: {changes:?}");
             }
+
+            // Back to the beginning; who isn't in it ends and is gone.
+            world.reload(|_| {}).await;
+            world.advance(secs(60)).await;
+            let keys: Vec<_> = world.wheel.board().keys().into_iter().map(|(id, _)| id).collect();
+            assert_eq!(keys, KEYS.map(|name| key_id("p", name)));
+            assert_eq!(world.wheel.board().providers().len(), 1);
 
             // What was scripted and not used is used up, then all keys must serve with all their credits.
             for name in KEYS {

@@ -220,3 +220,34 @@ fn a_drain_closes_the_state() {
         assert_eq!(disk.memory().stats[&key_id("p", "a")].succeeded, 1);
     });
 }
+
+#[test]
+fn an_orderly_end_keeps_every_count() {
+    let store = Scripted::default();
+    // A save may be under way when the end comes, or none: each round is another chance.
+    for round in 1..=40 {
+        Scenario::keys(["a", "b"]).remembering(&store, 0.0, |world| async move {
+            world.send().await;
+            world.wheel.drain(secs(1)).await;
+        });
+        let counted: u64 = store.memory().stats.values().map(|stats| stats.calls).sum();
+        assert_eq!(counted, round);
+        assert!(store.memory().presence.closed);
+    }
+}
+
+#[test]
+fn a_key_that_is_named_again_has_its_minute_behind_it() {
+    let store = Scripted::default();
+    let minutely = Limits::default().and(WindowLimit::requests(5, MINUTE));
+    let scenario = Scenario::keys(["a", "b"]).each_key(|key| key.limits = minutely.clone());
+    scenario.remembering(&store, 0.0, |world| async move {
+        assert_eq!(served(&world, 10).await, 10);
+        world.reload(|spec| drop(spec.providers[0].keys.remove(0))).await;
+        world.settle().await;
+        world.reload(|_| ()).await;
+        assert_eq!(served(&world, 1).await, 0);
+        world.advance(MINUTE).await;
+        assert_eq!(served(&world, 11).await, 10);
+    });
+}

@@ -1,11 +1,16 @@
 //! Stories about the actors together, on a paused clock: no sockets, exact moments, no luck.
 
 mod chaos;
+mod counting;
 mod crash;
+mod departure;
 mod fallback;
 mod flow;
 mod memory;
 mod prototype;
+mod reload;
 mod rotation;
 mod scenario;
+mod secrecy;
 mod streaming;
+mod telling;

@@ -6,7 +6,7 @@ use crate::outcome::Reason;
 use crate::spec::{DAY, Limits, WindowLimit};
 use crate::upstream::Step;
 
-use super::scenario::{Scenario, broke, failing, ok, secs, throttled, unauthorized};
+use super::scenario::{Scenario, broke, failing, key_id, ok, secs, throttled, unauthorized};
 
 /// "A stored retry-after that nothing used."
 #[test]
@@ -118,10 +118,11 @@ fn failures_are_counted_not_hoarded() {
             world.send().await;
         }
         let stats = world.wheel.stats().await.expect("Stats lives");
-        assert_eq!(stats.keys["p/a"].failed[&Reason::ServerError], 50);
-        assert_eq!(stats.keys["p/a"].failed_last_day, 50);
+        let key = stats.key(&key_id("p", "a"));
+        assert_eq!((key.failed[&Reason::ServerError], key.last_day.failures()), (50, 50));
         world.advance(DAY + secs(3_600)).await;
         let stats = world.wheel.stats().await.expect("Stats lives");
-        assert_eq!((stats.keys["p/a"].failed_last_day, stats.keys["p/a"].failed.values().sum()), (0, 50_u64));
+        let key = stats.key(&key_id("p", "a"));
+        assert_eq!((key.failures(), key.last_day.failures()), (50, 0));
     });
 }

@@ -11,9 +11,10 @@ use crate::clock::Moment;
 use crate::dialect::OpenAi;
 use crate::error::SendError;
 use crate::id::{KeyId, KeyName};
+use crate::reload::ReloadReport;
 use crate::request::{Delivery, Request, Terms};
 use crate::secret::{FingerprintKey, Secret};
-use crate::spec::{DAY, KeySpec, ProviderSpec, WheelSpec};
+use crate::spec::{DAY, KeySpec, Limits, ProviderSpec, WheelSpec};
 use crate::store::{self, Store};
 use crate::upstream::{Scripted, Step};
 use crate::wheel::{Answer, Wheel, paused, paused_remembering};
@@ -29,6 +30,8 @@ pub(super) struct Scenario {
 pub(super) struct World {
     pub(super) wheel: Wheel,
     pub(super) upstream: Scripted,
+    /// What it was started with.
+    pub(super) spec: Arc<WheelSpec>,
 }
 
 impl Scenario {
@@ -83,15 +86,17 @@ impl Scenario {
         let date = UNIX_EPOCH + DAY * 20_000 + DAY.mul_f64(days);
         let store: Arc<dyn Store> = Arc::new(store.clone());
         let spec = WheelSpec { fingerprints: FingerprintKey::new(&[7; 32]), ..self.spec };
+        let started = Arc::new(spec.clone());
         paused_remembering(spec, Arc::new(self.upstream), Some(store), date, |wheel| {
-            story(World { wheel, upstream })
+            story(World { wheel, upstream, spec: started })
         })
     }
 
     /// Runs the story.
     pub(super) fn run<F: Future>(self, story: impl FnOnce(World) -> F) -> F::Output {
         let upstream = self.upstream.clone();
-        paused(self.spec, Arc::new(self.upstream), |wheel| story(World { wheel, upstream }))
+        let spec = Arc::new(self.spec.clone());
+        paused(self.spec, Arc::new(self.upstream), |wheel| story(World { wheel, upstream, spec }))
     }
 }
 
@@ -129,6 +134,13 @@ impl World {
         seen
     }
 
+    /// Exchanges the configuration for the one it was started with, changed like this.
+    pub(super) async fn reload(&self, change: impl FnOnce(&mut WheelSpec)) -> ReloadReport {
+        let mut spec = WheelSpec::clone(&self.spec);
+        change(&mut spec);
+        self.wheel.reload(spec).await.expect("a sound specification")
+    }
+
     /// Lets time pass.
     pub(super) async fn advance(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
@@ -148,6 +160,11 @@ impl World {
     pub(super) fn key(&self, name: &str) -> KeyView {
         let provider = self.wheel.board().keys().into_iter().find(|(id, _)| id.key.as_str() == name);
         provider.map(|(_, view)| view).expect("the key is published")
+    }
+
+    /// The keys that are published.
+    pub(super) fn keys_on_board(&self) -> Vec<String> {
+        self.wheel.board().keys().iter().map(|(id, _)| id.to_string()).collect()
     }
 
     /// A key's status.
@@ -211,6 +228,11 @@ impl Seen {
 
 pub(super) fn key(name: &str) -> KeySpec {
     KeySpec::new(name, Secret::new(format!("sk-{name}")))
+}
+
+/// So many calls at once, and nothing else known.
+pub(super) fn at_once(calls: u32) -> Limits {
+    Limits { concurrency: Some(calls), ..Limits::default() }
 }
 
 pub(super) fn key_id(provider: &str, name: &str) -> KeyId {

@@ -8,7 +8,7 @@ use crate::spec::Limits;
 use crate::upstream::{Piece, Step};
 use crate::wheel::{Answer, AnswerBody};
 
-use super::scenario::{Scenario, millis, secs};
+use super::scenario::{Scenario, key_id, millis, secs};
 
 const ROLE: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"}}]}\n\n";
 const HELLO: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hello\"}}]}\n\n";
@@ -99,8 +99,8 @@ fn after_it_a_cut_is_an_error_behind_whole_events() {
             let view = world.key("a");
             assert_eq!((view.in_flight, view.counts.failed), (0, 1));
             let stats = world.wheel.stats().await.expect("Stats lives");
-            assert_eq!(stats.keys["p/a"].failed.values().sum::<u64>(), 1);
-            assert!(!stats.keys["p/a"].failed.contains_key(&Reason::CallerGone));
+            assert_eq!(stats.key(&key_id("p", "a")).failures(), 1);
+            assert!(!stats.key(&key_id("p", "a")).failed.contains_key(&Reason::CallerGone));
         });
     }
 }

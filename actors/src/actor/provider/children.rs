@@ -1,38 +1,36 @@
 //! The provider as a supervisor: starts its keys, restarts those that crash, passes on commands.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use http::HeaderMap;
 use tokio::sync::oneshot;
 
 use crate::clock::Moment;
 use crate::event::EventKind;
-use crate::id::{KeyId, Model, QuotaGroup};
-use crate::policy::key_state::Rest;
+use crate::id::{KeyId, Model};
 use crate::policy::pick::KeyIndex;
-use crate::policy::quota::{Extent, Quota};
+use crate::policy::quota::Extent;
 use crate::policy::restart::{self, Remedy, Restarts};
-use crate::spec::{Dimension, KeySpec, ProviderSpec};
-use crate::store::{Changes, GroupId, GroupMemory};
+use crate::spec::{Dimension, KeySpec};
+use crate::store::Changes;
 use crate::wheel::Kept;
 
 use super::super::call::Line;
-use super::super::hub::Hub;
 use super::super::kernel::{self, Me, On, Ref};
 use super::super::key::{Key, KeyRelic};
-use super::super::memory;
 use super::super::message::{
-    Adopt, Adopted, Command, Crash, CrashKey, GroupGranted, Impose, KeyDown, LaneRested, Obey, Ready,
-    Recalled, Reinstate, Remember, RememberKey, Rested, ShareRest, Stray,
+    Adopt, Adopted, Amend, Command, Crash, CrashKey, KeyDown, LaneRested, Obey, Ready, Recalled, Reinstate,
+    Remember, RememberKey, Rested, Stray,
 };
-use super::{Escalation, Provider};
+use super::places::Children;
+use super::{Exit, Provider};
 
 /// A key as its provider knows it: from its messages.
 pub(super) struct Child {
     pub(super) spec: Arc<KeySpec>,
     pub(super) line: Arc<Line>,
-    life: Existence,
+    pub(super) life: Existence,
     restarts: Restarts,
     /// Its credits in the ready ring.
     pub(super) credits: u32,
@@ -41,42 +39,55 @@ pub(super) struct Child {
     /// The largest job that its token windows can ever hold.
     pub(super) tokens_max: u64,
     pub(super) group: Option<usize>,
+    pub(super) stage: Stage,
+    /// What a reload has told it and it hasn't confirmed.
+    pub(super) unconfirmed: Option<Unconfirmed>,
 }
 
-enum Existence {
+/// Whether a key goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stage {
+    Serving,
+    /// The configuration doesn't name it any more.
+    Leaving,
+}
+
+/// What a key was told by a reload.
+pub(super) enum Unconfirmed {
+    Amend(Box<Amend>),
+    Leave,
+}
+
+pub(super) enum Existence {
     Up(Ref<Key>),
     Down { relic: Box<KeyRelic>, restart_at: Moment },
-}
-
-/// A quota group's limits, kept by the provider for all its keys.
-pub(super) struct Group {
-    name: QuotaGroup,
-    pub(super) quota: Quota,
 }
 
 /// What the successor of a provider gets of one key.
 pub(crate) struct KeyInheritance {
     spec: Arc<KeySpec>,
     restarts: Restarts,
+    stage: Stage,
     life: Inherited,
 }
 
 enum Inherited {
     New,
     Living(Ref<Key>, Arc<Line>, u32),
-    Crashed(Box<KeyRelic>),
+    Crashed(Box<KeyRelic>, Arc<Line>),
 }
 
 impl KeyInheritance {
     pub(crate) fn fresh(spec: &KeySpec) -> Self {
-        Self { spec: Arc::new(spec.clone()), restarts: Restarts::new(restart::KEY), life: Inherited::New }
+        let restarts = Restarts::new(restart::KEY);
+        Self { spec: Arc::new(spec.clone()), restarts, stage: Stage::Serving, life: Inherited::New }
     }
 
     /// The actor, if it lives; for the one who must end it.
     pub(crate) fn living(&self) -> Option<&Ref<Key>> {
         match &self.life {
             Inherited::Living(address, _, _) => Some(address),
-            Inherited::New | Inherited::Crashed(_) => None,
+            Inherited::New | Inherited::Crashed(..) => None,
         }
     }
 }
@@ -85,15 +96,21 @@ impl Child {
     pub(super) fn bequeath(self) -> KeyInheritance {
         let life = match self.life {
             Existence::Up(address) => Inherited::Living(address, self.line, self.in_flight),
-            Existence::Down { relic, .. } => Inherited::Crashed(relic),
+            Existence::Down { relic, .. } => Inherited::Crashed(relic, self.line),
         };
         // A key that brought its provider down starts over; the provider's own intensity counts now.
-        KeyInheritance { spec: self.spec, restarts: Restarts::new(restart::KEY), life }
+        KeyInheritance { spec: self.spec, restarts: Restarts::new(restart::KEY), stage: self.stage, life }
     }
 
     /// Whether it may ever serve `model`.
     pub(super) fn offers(&self, model: &Model) -> bool {
-        self.spec.models.is_empty() || self.spec.models.contains(model)
+        let models = &self.spec.models;
+        self.stage == Stage::Serving && (models.is_empty() || models.contains(model))
+    }
+
+    /// Whether a job can be sent against its credit.
+    pub(super) fn has_credit(&self) -> bool {
+        self.stage == Stage::Serving && self.credits > 0
     }
 
     pub(super) fn address(&self) -> Option<&Ref<Key>> {
@@ -104,54 +121,20 @@ impl Child {
     }
 }
 
-impl Group {
-    pub(super) fn all_of(spec: &ProviderSpec, hub: &Hub, now: Moment) -> Vec<Self> {
-        let mut groups: Vec<Self> = Vec::new();
-        for key in &spec.keys {
-            let Some(name) = &key.quota_group else { continue };
-            if !groups.iter().any(|group| group.name == *name) {
-                let mut quota = Quota::new(&key.limits.windows);
-                if hub.state.is_some() {
-                    quota.reserve_long_windows();
-                }
-                let id = GroupId { provider: spec.id.clone(), group: name.clone() };
-                hub.recollect(now, |recollection| recollection.recall_group(&id, &mut quota));
-                groups.push(Self { name: name.clone(), quota });
-            }
-        }
-        groups
-    }
-
-    /// Those of a predecessor, which will never hear what it asked for.
-    pub(super) fn inherited(mut groups: Vec<Self>) -> Vec<Self> {
-        for group in &mut groups {
-            group.quota.forget_asked();
-        }
-        groups
-    }
-
-    fn remembered(
-        &self,
-        spec: &ProviderSpec,
-        hub: &Hub,
-        now: Moment,
-        extent: Extent,
-    ) -> (GroupId, GroupMemory) {
-        let windows = memory::dated_windows(&self.quota.past(now, extent), hub.clock.today());
-        (GroupId { provider: spec.id.clone(), group: self.name.clone() }, GroupMemory { windows })
-    }
-}
-
 impl Provider {
-    /// Starts or adopts the keys, in their order.
-    pub(super) fn raise(&mut self, keys: Vec<KeyInheritance>, me: &Me<'_, Self>) {
+    /// Starts or adopts the keys, each at its place.
+    pub(super) fn raise(&mut self, keys: Vec<Option<KeyInheritance>>, me: &Me<'_, Self>) {
+        let ranks: HashMap<_, _> =
+            self.spec.keys.iter().enumerate().map(|(rank, key)| (key.name.clone(), rank)).collect();
+        self.children = Children::of_size(keys.len());
         for (index, inheritance) in keys.into_iter().enumerate() {
+            let Some(KeyInheritance { spec, restarts, stage, life }) = inheritance else { continue };
             let index = KeyIndex(index);
-            let KeyInheritance { spec, restarts, life } = inheritance;
+            let rank = ranks.get(&spec.name).copied().unwrap_or(index.0);
             let (line, in_flight) = match &life {
                 Inherited::Living(_, line, in_flight) => (Arc::clone(line), *in_flight),
-                Inherited::New => (self.line_of(&spec), 0),
-                Inherited::Crashed(relic) => (self.line_of(&spec), relic.in_flight),
+                Inherited::New => (self.line_of(&spec, None), 0),
+                Inherited::Crashed(relic, line) => (Arc::clone(line), relic.in_flight),
             };
             let life = match life {
                 Inherited::Living(address, ..) => {
@@ -163,32 +146,44 @@ impl Provider {
                     let relic = KeyRelic::recalled(&spec, &line, me.now());
                     Existence::Up(self.start_key(index, &spec, &line, relic, me))
                 }
-                Inherited::Crashed(relic) => Existence::Up(self.start_key(index, &spec, &line, *relic, me)),
+                Inherited::Crashed(relic, _) => {
+                    Existence::Up(self.start_key(index, &spec, &line, *relic, me))
+                }
             };
-            let group = spec.quota_group.as_ref();
-            let group = group.and_then(|name| self.groups.iter().position(|group| group.name == *name));
-            let token_windows =
-                spec.limits.windows.iter().filter(|window| window.dimension == Dimension::Tokens);
-            self.picker.add(spec.weight);
-            self.in_flight += in_flight as usize;
-            self.children.push(Child {
-                tokens_max: token_windows
-                    .map(|window| window.burst.unwrap_or(window.count))
-                    .min()
-                    .unwrap_or(u64::MAX),
-                spec,
-                line,
-                life,
-                restarts,
-                credits: 0,
-                in_flight,
-                rests_until: None,
-                group,
-            });
+            let child = Child { restarts, in_flight, stage, ..Self::child(spec, line, life) };
+            self.seat(index, rank, child);
+            self.remind_to_leave(index);
+        }
+        self.regroup_children();
+    }
+
+    /// A key as it is when nothing is known but how it lives.
+    pub(super) fn child(spec: Arc<KeySpec>, line: Arc<Line>, life: Existence) -> Child {
+        Child {
+            tokens_max: tokens_max(&spec),
+            spec,
+            line,
+            life,
+            restarts: Restarts::new(restart::KEY),
+            credits: 0,
+            in_flight: 0,
+            rests_until: None,
+            group: None,
+            stage: Stage::Serving,
+            unconfirmed: None,
         }
     }
 
-    fn line_of(&self, key: &KeySpec) -> Arc<Line> {
+    /// Gives a key its place.
+    pub(super) fn seat(&mut self, key: KeyIndex, rank: usize, child: Child) {
+        self.picker.seat(key, rank, child.spec.weight);
+        self.in_flight += child.in_flight as usize;
+        self.children.put(key, child);
+    }
+
+    /// What all calls of a key have in common; with what holds for the key whatever its line says, if it had
+    /// one before.
+    pub(super) fn line_of(&self, key: &KeySpec, before: Option<&Line>) -> Arc<Line> {
         let mut credential = HeaderMap::new();
         let id = KeyId { provider: self.id().clone(), key: key.name.clone() };
         if let Err(error) = self.spec.dialect.authenticate(&key.secret, &mut credential) {
@@ -204,11 +199,12 @@ impl Provider {
             base_url: self.spec.base_url.clone(),
             timeouts: self.spec.timeouts,
             hub: Arc::clone(&self.hub),
-            barred: AtomicBool::new(false),
+            barred: before.map(|line| Arc::clone(&line.barred)).unwrap_or_default(),
+            superseded: before.map(|line| Arc::clone(&line.superseded)).unwrap_or_default(),
         })
     }
 
-    fn start_key(
+    pub(super) fn start_key(
         &self,
         index: KeyIndex,
         spec: &KeySpec,
@@ -230,32 +226,28 @@ impl Provider {
         if self.down == 0 {
             return;
         }
-        for index in 0..self.children.len() {
-            let child = &self.children[index];
-            let relic = match &child.life {
-                Existence::Down { relic, restart_at } if *restart_at <= now => KeyRelic::clone(relic),
-                Existence::Down { .. } | Existence::Up(_) => continue,
-            };
-            let (spec, line) = (Arc::clone(&child.spec), Arc::clone(&child.line));
-            let address = self.start_key(KeyIndex(index), &spec, &line, relic, me);
-            self.children[index].life = Existence::Up(address);
+        let due = self.children.iter().filter_map(|(key, child)| match &child.life {
+            Existence::Down { relic, restart_at } if *restart_at <= now => {
+                Some((key, Arc::clone(&child.spec), Arc::clone(&child.line), KeyRelic::clone(relic)))
+            }
+            Existence::Down { .. } | Existence::Up(_) => None,
+        });
+        for (key, spec, line, relic) in due.collect::<Vec<_>>() {
+            let address = self.start_key(key, &spec, &line, relic, me);
+            if let Some(child) = self.children.get_mut(key) {
+                child.life = Existence::Up(address);
+            }
             self.down -= 1;
             self.report(now, EventKind::KeyRestarted { key: line.key.clone() });
+            self.remind_to_leave(key);
         }
-    }
-
-    /// When a quota group that had nothing for the job at hand has it.
-    pub(super) fn next_group_call(&self, now: Moment) -> Moment {
-        let refusals =
-            self.groups.iter().filter_map(|group| group.quota.check(now, self.wanted_tokens).err());
-        refusals.map(|not| not.until).min().unwrap_or(Moment::NEVER)
     }
 
     pub(super) fn next_restart(&self) -> Moment {
         if self.down == 0 {
             return Moment::NEVER;
         }
-        let due = self.children.iter().filter_map(|child| match &child.life {
+        let due = self.children.iter().filter_map(|(_, child)| match &child.life {
             Existence::Down { restart_at, .. } => Some(*restart_at),
             Existence::Up(_) => None,
         });
@@ -263,8 +255,10 @@ impl Provider {
     }
 
     pub(super) fn key_rested(&mut self, rested: &Rested) {
-        let child = &mut self.children[rested.key.0];
-        child.rests_until = rested.until;
+        let Some(child) = self.children.get_mut(rested.key) else { return };
+        if child.stage == Stage::Serving {
+            child.rests_until = rested.until;
+        }
         if rested.recall {
             let credits = std::mem::take(&mut child.credits);
             if let Some(address) = child.address() {
@@ -283,7 +277,7 @@ impl Provider {
     }
 
     pub(super) fn command(&mut self, command: &Command) -> Option<oneshot::Receiver<Kept>> {
-        let child = self.children.iter().find(|child| child.spec.name == command.key)?;
+        let child = self.children.named(&command.key)?;
         let (done, obeyed) = oneshot::channel();
         match (child.address(), command.command) {
             (Some(address), order) => {
@@ -298,46 +292,6 @@ impl Provider {
         }
         Some(obeyed)
     }
-
-    /// Reserves what the groups will use next of their long windows.
-    pub(super) fn reserve_for_groups(&mut self, me: &Me<'_, Self>) {
-        let (now, tokens) = (me.now(), self.wanted_tokens);
-        let mut changes = Changes::default();
-        for group in &mut self.groups {
-            if group.quota.ask_reserve(now, tokens) {
-                let (id, memory) = group.remembered(&self.spec, &self.hub, now, Extent::Long);
-                changes.groups.insert(id, Some(memory));
-            }
-        }
-        if changes.is_empty() {
-            return;
-        }
-        let myself = me.address();
-        // A provider that is gone has a successor, which asks anew.
-        let told = Box::new(move |_| drop(myself.tell(GroupGranted)));
-        // Without State nothing was reserved in the first place.
-        drop(self.hub.persist(changes, Some(told)));
-    }
-
-    fn tell_group(&self, of: KeyIndex, rest: &Rest) {
-        let group = self.children[of.0].group;
-        let siblings = self.children.iter().enumerate();
-        for (_, sibling) in siblings.filter(|(index, child)| *index != of.0 && child.group == group) {
-            if let Some(address) = sibling.address() {
-                // A dead sibling meets the limit itself when it is back.
-                let _ = address.tell(Impose(rest.clone()));
-            }
-        }
-    }
-}
-
-impl On<GroupGranted> for Provider {
-    fn on(&mut self, _: GroupGranted, me: &mut Me<'_, Self>) {
-        for group in &mut self.groups {
-            group.quota.granted();
-        }
-        self.turn(me);
-    }
 }
 
 impl On<Remember> for Provider {
@@ -347,7 +301,7 @@ impl On<Remember> for Provider {
             self.groups.iter().map(|group| group.remembered(&self.spec, &self.hub, now, Extent::All));
         let groups = groups.map(|(id, memory)| (id, Some(memory.at_the_end())));
         drop(self.hub.persist(Changes { groups: groups.collect(), ..Changes::default() }, None));
-        let keys = self.children.iter().filter_map(Child::address).map(|key| {
+        let keys = self.children.iter().filter_map(|(_, child)| child.address()).map(|key| {
             let (done, told) = oneshot::channel();
             let asked = key.ask(RememberKey);
             tokio::spawn(async move {
@@ -363,16 +317,10 @@ impl On<Remember> for Provider {
 
 impl On<Ready> for Provider {
     fn on(&mut self, ready: Ready, me: &mut Me<'_, Self>) {
-        let child = &mut self.children[ready.key.0];
-        child.credits += ready.credits;
-        self.picker.set_ready(ready.key, child.credits > 0);
-        self.turn(me);
-    }
-}
-
-impl On<ShareRest> for Provider {
-    fn on(&mut self, share: ShareRest, me: &mut Me<'_, Self>) {
-        self.tell_group(share.key, &share.rest);
+        if let Some(child) = self.children.get_mut(ready.key) {
+            child.credits += ready.credits;
+            self.picker.set_ready(ready.key, child.has_credit());
+        }
         self.turn(me);
     }
 }
@@ -387,7 +335,10 @@ impl On<Adopted> for Provider {
 impl On<Stray> for Provider {
     fn on(&mut self, Stray(letter): Stray, me: &mut Me<'_, Self>) {
         let Some(key) = letter.key() else { return };
-        match &mut self.children[key.0].life {
+        let child = self.children.get_mut(key).filter(|child| letter.is_of(&child.line));
+        // Of a key that is gone for good, nobody counts any more; a job inside finds its way back.
+        let Some(child) = child else { return drop(letter.open()) };
+        match &mut child.life {
             Existence::Up(address) => {
                 // A second death on the way brings the letter back here once more.
                 let _ = address.tell(letter);
@@ -405,24 +356,32 @@ impl On<Stray> for Provider {
 
 impl On<CrashKey> for Provider {
     fn on(&mut self, CrashKey(name): CrashKey, _: &mut Me<'_, Self>) -> bool {
-        let child = self.children.iter().find(|child| child.spec.name == name);
-        child.and_then(Child::address).is_some_and(|address| address.tell(Crash).is_ok())
+        self.children.named(&name).and_then(Child::address).is_some_and(|address| address.tell(Crash).is_ok())
     }
 }
 
 impl On<KeyDown> for Provider {
     fn on(&mut self, message: KeyDown, me: &mut Me<'_, Self>) {
         let (now, key) = (me.now(), message.key);
+        let child = self.children.get_mut(key).filter(|child| message.is_of(&child.line));
+        // A provider that was given up left it behind.
+        let Some(child) = child else { return drop(message.open()) };
         let Some(down) = message.open() else { return };
-        let child = &mut self.children[key.0];
         child.credits = 0;
-        let relic = Box::new(down.relic);
+        let mut relic = Box::new(down.relic);
+        if let Some(Unconfirmed::Amend(amend)) = child.unconfirmed.take() {
+            relic.amend(&amend);
+        }
         self.set_in_flight(key, relic.in_flight);
         self.picker.set_ready(key, false);
         if let Some(probe) = self.probe.take_if(|probe| probe.key == key) {
             self.breaker.abandoned(probe.epoch);
         }
-        let child = &mut self.children[key.0];
+        let Some(child) = self.children.get_mut(key) else { return };
+        if child.stage == Stage::Leaving && !down.panicked {
+            self.vacate(key);
+            return self.turn(me);
+        }
         if down.panicked {
             tracing::error!(key = %child.line.key, "the key's actor crashed");
         }
@@ -431,7 +390,7 @@ impl On<KeyDown> for Provider {
             Remedy::RestartAt(restart_at) => child.life = Existence::Down { relic, restart_at },
             Remedy::Escalate => {
                 child.life = Existence::Down { relic, restart_at: Moment::NEVER };
-                self.escalating = Escalation::Yes;
+                self.exit = Exit::Escalated;
                 me.stop();
                 return;
             }
@@ -444,7 +403,8 @@ impl Provider {
     /// Takes back the blame. The keys are usable again from here on, unless they say otherwise.
     pub(super) fn reinstate(&mut self, keys: &[KeyIndex]) {
         for key in keys {
-            let child = &mut self.children[key.0];
+            let child = self.children.get_mut(*key).filter(|child| child.stage == Stage::Serving);
+            let Some(child) = child else { continue };
             child.rests_until = None;
             if let Some(address) = child.address() {
                 // A dead key is started from what it left, and fails again if it must.
@@ -452,4 +412,10 @@ impl Provider {
             }
         }
     }
+}
+
+/// The largest job that the token windows of a key can ever hold.
+pub(super) fn tokens_max(spec: &KeySpec) -> u64 {
+    let windows = spec.limits.windows.iter().filter(|window| window.dimension == Dimension::Tokens);
+    windows.map(|window| window.burst.unwrap_or(window.count)).min().unwrap_or(u64::MAX)
 }

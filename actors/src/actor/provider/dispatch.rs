@@ -13,9 +13,10 @@ use crate::policy::route::Charge;
 use crate::request::Patience;
 
 use super::super::job::Job;
-use super::super::message::{Dispatch, LaneRested, Submit};
-use super::children::{Child, Group};
-use super::{Probe, Provider};
+use super::super::message::{Dispatch, GroupTaken, LaneRested, Submit};
+use super::group::Group;
+use super::places::Children;
+use super::{Probe, Provider, Standing};
 
 /// What becomes of a job that no key can take now.
 enum Wait {
@@ -38,6 +39,9 @@ impl Provider {
         if job.was_dropped() {
             return self.queue_first(job);
         }
+        if self.standing == Standing::Leaving {
+            return self.queue_first(job);
+        }
         if self.queue.is_full() && now.since(self.swept_at) >= SWEEP_EVERY {
             self.swept_at = now;
             drop(self.queue.take_where(|job, _| job.is_abandoned()));
@@ -50,6 +54,9 @@ impl Provider {
         }
         let Some(job) = self.place(job, now) else { return };
         let ticket = job.ticket();
+        if job.was_rerouted() {
+            return self.queue.line_up(job, ticket);
+        }
         if let Err(job) = self.queue.push(job, ticket) {
             let queue_jobs_max = self.spec.queue_jobs_max;
             let retry_after = self.earliest_resume(job.model(), job.tokens, now).since(now).max(QUEUE_RETRY);
@@ -121,8 +128,8 @@ impl Provider {
     /// Credits in the ring that such jobs could be sent against.
     pub(super) fn spare_credits(&self, model: &Model, tokens: u64, now: Moment) -> usize {
         let Self { children, groups, lane_rests, .. } = self;
-        let fitting = children.iter().enumerate().filter(|(index, child)| {
-            child.credits > 0 && fits(children, groups, lane_rests, KeyIndex(*index), model, tokens, now)
+        let fitting = children.iter().filter(|(key, child)| {
+            child.has_credit() && fits(children, groups, lane_rests, *key, model, tokens, now)
         });
         fitting.map(|(_, child)| child.credits as usize).sum()
     }
@@ -137,15 +144,17 @@ impl Provider {
             }
             Admission::NotUntil(_) | Admission::ProbeOut => return self.queue_first(job),
         };
-        let child = &mut self.children[key.0];
+        let Some(child) = self.children.get_mut(key) else { return self.queue_first(job) };
         child.credits = child.credits.saturating_sub(1);
-        let in_flight = child.in_flight + 1;
+        let (in_flight, ready) = (child.in_flight + 1, child.has_credit());
         self.set_in_flight(key, in_flight);
-        let child = &self.children[key.0];
-        self.picker.set_ready(key, child.credits > 0);
+        self.picker.set_ready(key, ready);
         self.picker.started(key);
-        let quota = child.group.map(|group| &mut self.groups[group].quota);
-        let group_taken = quota.and_then(|quota| quota.take(now, job.tokens).ok());
+        let Some(child) = self.children.get(key) else { return };
+        let group_taken = child.group.and_then(|group| self.groups.get_mut(group)).and_then(|group| {
+            let taken = group.quota.take(now, job.tokens).ok()?;
+            Some(GroupTaken { group: group.name.clone(), taken })
+        });
         if let Some(address) = child.address() {
             // If the key has just died, the job finds its way back by itself.
             let _ = address.tell(Dispatch { job, epoch, charge, group_taken });
@@ -155,11 +164,11 @@ impl Provider {
     /// The moment when some key can probably serve such a job: now, if one works and is merely busy.
     pub(super) fn earliest_resume(&self, model: &Model, tokens: u64, now: Moment) -> Moment {
         let mut earliest = Moment::NEVER;
-        for (index, child) in self.children.iter().enumerate() {
+        for (key, child) in self.children.iter() {
             if !child.offers(model) || child.tokens_max < tokens {
                 continue;
             }
-            let lane = self.lane_rests.iter().filter(|rest| rest.key.0 == index && rest.model == *model);
+            let lane = self.lane_rests.iter().filter(|rest| rest.key == key && rest.model == *model);
             let lane = lane.map(|rest| rest.until).max().unwrap_or(now);
             let group = child.group.and_then(|group| self.groups[group].quota.check(now, tokens).err());
             let group = group.map(|not| not.until).filter(|until| until.since(now) >= PACING_MAX);
@@ -173,8 +182,8 @@ impl Provider {
     }
 
     fn never_fits(&self, job: &Job) -> bool {
-        let mut offering = self.children.iter().filter(|child| child.offers(job.model())).peekable();
-        offering.peek().is_some() && offering.all(|child| child.tokens_max < job.tokens)
+        let mut offering = self.children.iter().filter(|(_, child)| child.offers(job.model())).peekable();
+        offering.peek().is_some() && offering.all(|(_, child)| child.tokens_max < job.tokens)
     }
 
     /// Decides on a job that just came: gives it back if it is to wait here.
@@ -258,22 +267,18 @@ impl Provider {
 
     /// Sends a job to the next provider of its route for good; gives it back if there is none.
     pub(super) fn move_on(&mut self, mut job: Job, why: &str, now: Moment) -> Option<Job> {
-        if !job.progress.further().any(|candidate| self.hub.provider(&candidate.provider).is_some()) {
+        job.progress.skip_unless(|provider| self.hub.is_open(provider));
+        if job.progress.next().is_none() {
             return Some(job);
         }
         self.leave(&mut job);
-        while job.progress.advance() {
-            let to = job.progress.here().provider.clone();
-            if self.hub.provider(&to).is_none() {
-                continue;
-            }
-            self.fell_over += 1;
-            let (from, why) = (self.id().clone(), why.to_owned());
-            self.report(now, EventKind::FellBack { job: job.id, from, to: to.clone(), why });
-            self.hub.tell_provider(&to, Submit(job));
-            return None;
-        }
-        Some(job)
+        job.progress.advance();
+        let to = job.progress.here().provider.clone();
+        self.fell_over += 1;
+        let (from, why) = (self.id().clone(), why.to_owned());
+        self.report(now, EventKind::FellBack { job: job.id, from, to: to.clone(), why });
+        self.hub.tell_provider(&to, Submit(job));
+        None
     }
 
     /// A job goes elsewhere: what it paid here for a retry that never happened is given back.
@@ -291,7 +296,11 @@ impl Provider {
         }
     }
 
-    pub(super) fn end_unavailable(&self, mut job: Job, retry_after: Option<Duration>) {
+    /// Ends a job that nobody on its route can serve; but if the routes have changed since it was routed,
+    /// somebody else may.
+    pub(super) fn end_unavailable(&mut self, mut job: Job, retry_after: Option<Duration>) {
+        self.leave(&mut job);
+        let Some(mut job) = self.hub.reroute(job) else { return };
         let attempts = job.take_attempts();
         let why = self.why_unavailable();
         job.end(Err(SendError::Unavailable { why, retry_after, attempts }));
@@ -300,7 +309,7 @@ impl Provider {
     /// The keys' statuses in a sentence: what a person needs to know first.
     fn why_unavailable(&self) -> String {
         let mut causes: Vec<(String, usize)> = Vec::new();
-        for child in &self.children {
+        for (_, child) in self.children.serving() {
             let status = self.hub.board.key(&child.line.key).unwrap_or_default().status;
             let text = match &status.why {
                 Some(why) => format!("{} ({})", status.state.as_str(), why.cause.as_str()),
@@ -312,7 +321,7 @@ impl Provider {
             }
         }
         let causes: Vec<_> = causes.iter().map(|(text, count)| format!("{count} {text}")).collect();
-        format!("of {} keys of `{}`: {}", self.children.len(), self.id(), causes.join(", "))
+        format!("of {} keys of `{}`: {}", self.spec.keys.len(), self.id(), causes.join(", "))
     }
 }
 
@@ -324,7 +333,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Whether a key that has credit can take such a job now.
 fn fits(
-    children: &[Child],
+    children: &Children,
     groups: &[Group],
     lane_rests: &[LaneRested],
     key: KeyIndex,
@@ -332,7 +341,7 @@ fn fits(
     tokens: u64,
     now: Moment,
 ) -> bool {
-    let child = &children[key.0];
+    let Some(child) = children.get(key) else { return false };
     child.offers(model)
         && tokens <= child.tokens_max
         && child.group.is_none_or(|group| groups[group].quota.check(now, tokens).is_ok())

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::error::{RefusedAnswer, SendError};
-use crate::event::{Decision, EventKind};
-use crate::outcome::{Fault, Reason, Scope};
+use crate::event::{Decision, Event, EventKind, Logging};
+use crate::outcome::{Fault, Reason, Scope, cut};
 use crate::policy::backoff::Backoff;
-use crate::policy::breaker::Epoch;
+use crate::policy::breaker::{Admission, Epoch};
 use crate::policy::budget::RetryKind;
 use crate::policy::pick::{KeyIndex, Speed};
 use crate::policy::route::{Charge, Fate};
@@ -16,24 +16,29 @@ use crate::request::Patience;
 use super::super::job::Job;
 use super::super::kernel::{Me, On};
 use super::super::message::{
-    Back, Bounced, Committed, Dispatch, End, Ended, Made, Outcome, RawAnswer, Settlement, Verdict,
+    Back, Bounced, Committed, Dispatch, End, Ended, LaneRested, Made, Outcome, RawAnswer, Report, Settlement,
+    Verdict,
 };
-use super::Provider;
+use super::super::stats::Tally;
+use super::children::Stage;
+use super::{Provider, Standing};
 
 /// How long a provider rests that refuses every key: long enough for an operator's slip to be mended,
 /// short enough to be back within 30 s of it.
 const INCIDENT_REST: Duration = Duration::from_secs(15);
 
+/// Longer names of requests are cut: they go to logs.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
 impl Provider {
     fn settle_ended(&mut self, ended: Ended, now: Moment) {
-        let in_flight = self.children[ended.key.0].in_flight.saturating_sub(1);
+        let in_flight = self.children.get(ended.key).map_or(0, |child| child.in_flight.saturating_sub(1));
         self.set_in_flight(ended.key, in_flight);
-        let group = self.children[ended.key.0].group;
         if let Some(rested) = &ended.rested {
             self.key_rested(rested);
         }
-        if let (Some(group), Some(Settlement { taken, tokens: Some(tokens) })) = (group, ended.settlement) {
-            self.groups[group].quota.settle(taken, tokens);
+        if let Some(Settlement { taken, tokens: Some(tokens) }) = ended.settlement {
+            self.settle_group(ended.key, &taken, tokens);
         }
         self.probe.take_if(|probe| probe.epoch == ended.made.epoch);
         let speed = match (&ended.verdict, ended.first_content) {
@@ -60,7 +65,10 @@ impl Provider {
                     Some(Back { mut job, answer }) => {
                         job.avoid = Some(ended.key);
                         let fate = self.fate(&mut job, &fault, charge);
-                        self.report_failure(call, fault.clone(), decision(fate), now);
+                        // What was stopped before it left is no call, and none that failed.
+                        if fault.reason != Reason::Stopped {
+                            self.report_failure(call, fault.clone(), decision(fate), now);
+                        }
                         self.follow(job, fate, fault, answer, now);
                     }
                     // Its caller has part of the answer already, and reads an error behind it.
@@ -72,6 +80,13 @@ impl Provider {
 
     /// The end of a call whose key is down: nobody but the provider hears of it.
     pub(super) fn settle_orphan(&mut self, outcome: Outcome, now: Moment) {
+        let mut call = Tally::default();
+        call.note(&outcome);
+        if call.is_due(0)
+            && let Some(child) = self.children.get(outcome.key)
+        {
+            self.hub.report_calls(&child.line.key, &mut call);
+        }
         let verdict = match outcome.end {
             End::Served { paid } => Verdict::Served { paid },
             End::Cancelled => Verdict::Neutral,
@@ -125,8 +140,12 @@ impl Provider {
             // A straggler of an incident that is known already.
             return self.reinstate(&[key]);
         }
-        let usable = |child: &&super::Child| child.rests_until.is_none_or(|until| !until.is_never());
-        let others_usable = self.children.iter().filter(usable).count();
+        // A key that leaves may have been revoked: that says nothing about the provider.
+        if self.children.get(key).is_none_or(|child| child.stage == Stage::Leaving) {
+            return;
+        }
+        let usable = |child: &super::Child| child.rests_until.is_none_or(|until| !until.is_never());
+        let others_usable = self.children.serving().filter(|(_, child)| usable(child)).count();
         let Some(keys) = self.incident.refused(now, key, others_usable) else { return };
         self.refused_all_at = Some(now);
         self.reinstate(&keys);
@@ -188,6 +207,9 @@ impl Provider {
     }
 
     pub(super) fn wait_or_leave(&mut self, job: Job, now: Moment) {
+        if self.standing == Standing::Leaving {
+            return self.queue_first(job);
+        }
         if let Some(job) = self.place(job, now) {
             let ticket = job.ticket();
             self.queue.push_first(job, ticket);
@@ -202,10 +224,47 @@ impl Provider {
     }
 
     fn report_failure(&self, call: Failure, fault: Fault, decision: Decision, now: Moment) {
+        let until = self.rests_until(&call, &fault, now);
         let Failure { key, made, took } = call;
-        let Made { job, attempt, model, .. } = made;
-        let key = self.children[key.0].line.key.clone();
-        self.report(now, EventKind::CallFailed { job, attempt, key, model, fault, decision, took });
+        let Some(child) = self.children.get(key) else { return };
+        let log = if child.spec.rotation.log_failures { Logging::On } else { Logging::Off };
+        let request_id = made.request_id.as_ref().and_then(|id| id.to_str().ok());
+        let kind = EventKind::CallFailed {
+            job: made.job,
+            request_id: request_id.map(|id| cut(id, REQUEST_ID_BYTES_MAX).into()),
+            attempt: made.attempt,
+            key: child.line.key.clone(),
+            fingerprint: child.line.fingerprint,
+            model: made.model,
+            fault,
+            decision,
+            until,
+            took,
+            log,
+        };
+        self.hub.report(Report { events: vec![Event { at: now, kind }], log });
+    }
+
+    /// Until when the one rests that pays for a fault.
+    fn rests_until(&self, call: &Failure, fault: &Fault, now: Moment) -> Option<Moment> {
+        let Failure { key, made, .. } = call;
+        let was_incident =
+            fault.reason == Reason::BadCredential && self.refused_all_at.is_some_and(|at| made.started <= at);
+        let until = match fault.scope {
+            Scope::Key | Scope::Group | Scope::Lane if !was_incident => {
+                let lane = |rest: &&LaneRested| rest.key == *key && rest.model == made.model;
+                let lane = self.lane_rests.iter().find(lane).map(|rest| rest.until);
+                lane.max(self.children.get(*key).and_then(|child| child.rests_until))
+            }
+            Scope::Key | Scope::Group | Scope::Lane | Scope::Provider => {
+                match self.breaker.would_admit(now) {
+                    Admission::NotUntil(until) => Some(until),
+                    Admission::Go(_) | Admission::Probe(_) | Admission::ProbeOut => None,
+                }
+            }
+            Scope::Request | Scope::Us => None,
+        };
+        until.filter(|until| *until > now)
     }
 }
 
@@ -247,11 +306,10 @@ impl On<Ended> for Provider {
 impl On<Bounced> for Provider {
     fn on(&mut self, Bounced { key, dispatch }: Bounced, me: &mut Me<'_, Self>) {
         let Dispatch { job, epoch, group_taken, .. } = dispatch;
-        let in_flight = self.children[key.0].in_flight.saturating_sub(1);
+        let in_flight = self.children.get(key).map_or(0, |child| child.in_flight.saturating_sub(1));
         self.set_in_flight(key, in_flight);
-        let child = &self.children[key.0];
-        if let (Some(group), Some(taken)) = (child.group, group_taken) {
-            self.groups[group].quota.give_back(taken);
+        if let Some(taken) = &group_taken {
+            self.give_back_to_group(key, taken);
         }
         self.picker.finished(key, Speed::Unknown);
         self.probe.take_if(|probe| probe.epoch == epoch);

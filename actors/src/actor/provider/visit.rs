@@ -14,7 +14,7 @@ use crate::id::{Model, ProviderId};
 use super::super::job::Job;
 use super::super::kernel::{Me, On};
 use super::super::message::{Declined, Spare, Visit};
-use super::Provider;
+use super::{Provider, Standing};
 
 /// Visitors under way to a provider that has not yet said how much room it has.
 const VISITORS_MAX: usize = 64;
@@ -71,16 +71,21 @@ impl Provider {
         !self.neighbours.hopeful.is_empty()
     }
 
+    /// After a reload nobody is known to be full, and those who are gone hope for nothing.
+    pub(super) fn forget_neighbours(&mut self) {
+        let Self { neighbours, hub, .. } = self;
+        neighbours.full.clear();
+        neighbours.hopeful.retain(|hope| hub.is_open(&hope.home));
+    }
+
     /// Lets a job visit the next provider; gives it back if that one is known to be full or gone.
     pub(super) fn visit_next(&mut self, mut job: Job) -> Option<Job> {
+        job.progress.skip_unless(|provider| self.hub.is_open(provider));
         let to = match job.progress.next() {
             Some(next) if !self.neighbours.full.contains(&next.provider) => next.provider.clone(),
             Some(_) | None => return Some(job),
         };
-        let Some(address) = self.hub.provider(&to) else {
-            self.neighbours.full.insert(to);
-            return Some(job);
-        };
+        let Some(address) = self.hub.open_provider(&to) else { return Some(job) };
         self.leave(&mut job);
         job.progress.advance();
         match address.tell(Visit { job, home: self.id().clone() }) {
@@ -116,7 +121,11 @@ impl Provider {
 
     fn receive(&mut self, visit: Visit, now: Moment) -> Result<(), Visit> {
         let (model, tokens) = (visit.job.model().clone(), visit.job.tokens);
-        if self.draining.is_some() || self.queue.waits_for(&model) || !self.is_open(now) {
+        if self.draining.is_some()
+            || self.standing == Standing::Leaving
+            || self.queue.waits_for(&model)
+            || !self.is_open(now)
+        {
             return Err(visit);
         }
         let Some(key) = self.choose(&model, tokens, None, now) else { return Err(visit) };

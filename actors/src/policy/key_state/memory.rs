@@ -44,7 +44,9 @@ pub struct RestPast {
 impl KeyHealth {
     /// What there is to remember.
     pub fn past(&self, now: Moment) -> HealthPast {
-        let rests = self.rests.iter().filter(|rest| rest.until > now);
+        // The next process has its own configuration.
+        let lasts = |rest: &&Rest| rest.until > now && rest.cause != Cause::Configuration;
+        let rests = self.rests.iter().filter(lasts);
         HealthPast {
             rests: rests.map(|rest| RestPast::of(rest, now)).collect(),
             strikes: self.strikes,

@@ -65,6 +65,20 @@ impl TokenBucket {
         }
     }
 
+    /// Reckons with what another window remembers instead.
+    pub(super) fn take_over(&mut self, history: &History) {
+        self.history = history.seen_from(self.history.horizon());
+        self.reckon();
+    }
+
+    /// The same for what another bucket no longer remembers: it will be full at the same moment.
+    pub(super) fn take_over_level(&mut self, other: &Self) {
+        let full_at = other.forgotten.full_at / u128::from(other.count);
+        let unspent = other.forgotten.unspent.min(self.burst);
+        self.forgotten = Level { full_at: full_at.saturating_mul(u128::from(self.count)), unspent };
+        self.reckon();
+    }
+
     /// What can still be corrected; an older call is only in the level.
     pub(super) const fn history(&self) -> &History {
         &self.history
@@ -117,6 +131,10 @@ impl TokenBucket {
         if self.history.correct(at, from, to).is_none() {
             self.forgotten = self.after(self.forgotten, at, to.saturating_sub(from));
         }
+        self.reckon();
+    }
+
+    fn reckon(&mut self) {
         self.level = self
             .history
             .iter()

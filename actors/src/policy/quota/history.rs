@@ -36,6 +36,11 @@ impl History {
         Self { entries: VecDeque::new(), horizon }
     }
 
+    /// The same calls for an owner who looks back so far.
+    pub(super) fn seen_from(&self, horizon: Duration) -> Self {
+        Self { entries: self.entries.clone(), horizon }
+    }
+
     /// Remembers a call; `at` must not lie before the last one.
     pub(super) fn record(&mut self, at: Moment, amount: u64) {
         let crowded = self.entries.len() >= SINGLES_MAX;
@@ -63,6 +68,11 @@ impl History {
         let before = entry.amount;
         entry.amount = before.saturating_sub(from).saturating_add(to);
         Some((before, entry.amount))
+    }
+
+    /// How far back its owner looks.
+    pub(super) const fn horizon(&self) -> Duration {
+        self.horizon
     }
 
     /// The entries, oldest first.

@@ -27,6 +27,12 @@ impl SlidingLog {
         Self { count: count.max(1), counted, history: History::new(counted), used: 0 }
     }
 
+    /// Counts what another window remembers instead.
+    pub(super) fn take_over(&mut self, history: &History) {
+        self.history = history.seen_from(self.counted);
+        self.used = self.history.iter().map(|entry| u128::from(entry.amount)).sum();
+    }
+
     /// What it counts.
     pub(super) const fn history(&self) -> &History {
         &self.history

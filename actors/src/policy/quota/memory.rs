@@ -8,7 +8,7 @@ use crate::clock::Moment;
 use crate::spec::{Dimension, MINUTE};
 
 /// Windows from this length on are reserved for: shorter ones are over before anybody has started again.
-const LONG: Duration = MINUTE.saturating_mul(60);
+pub(super) const LONG: Duration = MINUTE.saturating_mul(60);
 /// Uses are written down in so many parts of their window, each with its latest moment.
 const PARTS: u32 = 64;
 

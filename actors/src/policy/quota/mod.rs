@@ -10,6 +10,7 @@ mod bucket;
 mod history;
 mod log;
 mod memory;
+mod relimit;
 mod reserve;
 mod windows;
 

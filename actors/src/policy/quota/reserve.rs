@@ -23,6 +23,11 @@ impl Reserve {
         Self { block: (whole / BLOCKS).max(1), left: 0, asked: 0 }
     }
 
+    /// The same reservation for a window that grants `whole` from now on.
+    pub(super) fn resized(self, whole: u64) -> Self {
+        Self { block: Self::of(whole).block, ..self }
+    }
+
     /// What may be used now.
     pub(super) fn left(&self) -> u64 {
         u64::try_from(self.left).unwrap_or(0)

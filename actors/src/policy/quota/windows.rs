@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::bucket::TokenBucket;
 use super::log::SlidingLog;
+use super::memory::LONG;
 use super::reserve::Reserve;
 use crate::clock::Moment;
 use crate::spec::{Dimension, WindowLimit};
@@ -36,7 +37,7 @@ pub fn default_guard(window: Duration) -> Duration {
 pub struct Quota {
     pub(super) windows: Vec<Window>,
     /// The last call's start.
-    latest: Moment,
+    pub(super) latest: Moment,
     /// The tightest rate of the request windows, per second.
     permitted_per_second: Option<f64>,
 }
@@ -95,11 +96,7 @@ impl Quota {
         Self {
             windows: limits.iter().map(|limit| Window::new(limit, guard(limit))).collect(),
             latest: Moment::ZERO,
-            permitted_per_second: limits
-                .iter()
-                .filter(|limit| limit.dimension == Dimension::Requests)
-                .map(|limit| limit.count as f64 / limit.window.as_secs_f64())
-                .min_by(f64::total_cmp),
+            permitted_per_second: pace(limits),
         }
     }
 
@@ -163,7 +160,8 @@ impl Quota {
         self.latest_window(now, u64::from(calls), tokens).map_or(Moment::NEVER, |wait| wait.until)
     }
 
-    /// The long-run rate of calls that the tightest request window permits; `None` without one.
+    /// The pace that the request windows permit: that of the tightest one shorter than an hour, for a day's
+    /// limit bounds how many calls there are, not how fast they come. `None` without request windows.
     pub const fn permitted_per_second(&self) -> Option<f64> {
         self.permitted_per_second
     }
@@ -178,6 +176,13 @@ impl Quota {
             })
             .max_by_key(|wait| wait.until)
     }
+}
+
+fn pace(limits: &[WindowLimit]) -> Option<f64> {
+    let requests = || limits.iter().filter(|limit| limit.dimension == Dimension::Requests);
+    let rate = |limit: &WindowLimit| limit.count as f64 / limit.window.as_secs_f64();
+    let short = requests().filter(|limit| limit.window < LONG).map(rate).min_by(f64::total_cmp);
+    short.or_else(|| requests().map(rate).min_by(f64::total_cmp))
 }
 
 /// One limit and how it is kept.
@@ -279,6 +284,22 @@ impl Window {
         };
         let now = now + PAST;
         history.iter().map(|entry| (now.since(entry.last), entry.amount)).collect()
+    }
+
+    /// Counts what another window of the same dimension has counted, which must look back as far at least.
+    pub(super) fn take_over(&mut self, other: &Self) {
+        match (&mut self.kind, &other.kind) {
+            (Kind::Log(log), Kind::Log(other)) => log.take_over(other.history()),
+            (Kind::Log(log), Kind::Bucket(other)) => log.take_over(other.history()),
+            (Kind::Bucket(bucket), Kind::Log(other)) => bucket.take_over(other.history()),
+            (Kind::Bucket(bucket), Kind::Bucket(other)) => {
+                bucket.take_over(other.history());
+                bucket.take_over_level(other);
+            }
+        }
+        let whole = self.whole();
+        let reserve = other.reserve.filter(|_| other.length == self.length);
+        self.reserve = reserve.map(|reserve| reserve.resized(whole));
     }
 
     /// How much it grants in one go.

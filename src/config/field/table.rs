@@ -1,0 +1,351 @@
+//! The table itself, in the order of `docs/configuration.md`.
+
+use std::time::Duration;
+
+use keywheel_actors::spec::{Pick, QUEUE_JOBS_MAX, Rotation, Timeouts};
+use serde_json::{Value, json};
+
+use super::kind::{Field, Kind, Usual};
+use crate::config::duration::exact;
+use crate::config::home::{FILE_MIB_MOST, FILES_MOST, FailureLog};
+use crate::config::key::WEIGHT_MAX;
+use crate::config::preset::{DIALECTS, PRESETS};
+use crate::config::provider::QUEUE_JOBS_MOST;
+use crate::config::rotation::FAILURES_MAX;
+
+/// The top of the file.
+pub(in crate::config) const TOP: &[Field] = &[
+    field(
+        "fallback_order",
+        "Ids of the providers to try for a model without a route, in this order.",
+        Kind::Names,
+        Usual::Words("all enabled providers, as listed"),
+    ),
+    field(
+        "rotation",
+        "How keys take turns, and what becomes of those that fail. Providers and keys may say otherwise.",
+        Kind::Table(ROTATION),
+        Usual::Words("what its fields say"),
+    ),
+    field(
+        "timeouts",
+        "How long the parts of a call may take. Providers may say otherwise.",
+        Kind::Table(TIMEOUTS),
+        Usual::Words("what its fields say"),
+    ),
+    field(
+        "state",
+        "Where health and counters are kept between runs.",
+        Kind::Table(STATE),
+        Usual::Words("what its fields say"),
+    ),
+    field("failures", "The log of failed calls.", Kind::Table(FAILURES), Usual::Words("what its fields say")),
+    field(
+        "admin",
+        "How a running keywheel is reached by its operator.",
+        Kind::Table(ADMIN),
+        Usual::Words("what its fields say"),
+    ),
+    field("server", "This version does nothing with it.", Kind::Anything, Usual::Words("nothing")),
+    field("provider", "The providers, at least one.", Kind::Tables(PROVIDER), Usual::Required),
+    field(
+        "route",
+        "The candidates for single models.",
+        Kind::Tables(ROUTE),
+        Usual::Words("none: `fallback_order` holds for every model"),
+    ),
+];
+
+/// One `[[provider]]`.
+pub(in crate::config) const PROVIDER: &[Field] = &[
+    field("id", "Its name, unique among the providers.", Kind::Name, Usual::Required),
+    field(
+        "preset",
+        "A provider known by name: says `dialect` and `base_url`.",
+        Kind::Choice(presets),
+        Usual::Words("none: `dialect` and `base_url` say it"),
+    ),
+    field(
+        "dialect",
+        "How it speaks; `http` is any API with a bearer token.",
+        Kind::Choice(dialects),
+        Usual::Words("the preset's; required without one"),
+    ),
+    field(
+        "base_url",
+        "Where it listens, version path included: https, or http on loopback.",
+        Kind::Address,
+        Usual::Words("the preset's; required without one"),
+    ),
+    field(
+        "allow_http",
+        "Lets `base_url` be plain http beyond loopback.",
+        Kind::Switch,
+        Usual::Value(|| json!(false)),
+    ),
+    field(
+        "key_header",
+        "The header that carries the key, where the dialect's own won't do.",
+        Kind::Header,
+        Usual::Words("the dialect's own"),
+    ),
+    field(
+        "api_key",
+        "Its only key, in short for one `[[provider.key]]` with this `secret`.",
+        Kind::Secret,
+        Usual::Words("none: `[[provider.key]]` says it"),
+    ),
+    field(
+        "models",
+        "Our names of its models with its own; names that aren't listed pass unchanged.",
+        Kind::Aliases,
+        Usual::Value(|| json!({})),
+    ),
+    field(
+        "enabled",
+        "`false` leaves the provider out; its secrets aren't fetched.",
+        Kind::Switch,
+        Usual::Value(|| json!(true)),
+    ),
+    field(
+        "queue_jobs_max",
+        "Jobs that may wait for it; further ones are refused.",
+        Kind::Whole { least: 1, most: QUEUE_JOBS_MOST },
+        Usual::Value(|| json!(QUEUE_JOBS_MAX)),
+    ),
+    field(
+        "limits",
+        "The limits of its keys, where they say nothing else.",
+        Kind::Table(LIMITS),
+        Usual::Words("learned"),
+    ),
+    field(
+        "rotation",
+        "Nearer than `[rotation]` at the top, field by field.",
+        Kind::Table(ROTATION),
+        Usual::Words("what the top says"),
+    ),
+    field(
+        "timeouts",
+        "Nearer than `[timeouts]` at the top, field by field.",
+        Kind::Table(TIMEOUTS),
+        Usual::Words("what the top says"),
+    ),
+    field(
+        "key",
+        "Its keys, at least one; the first is the primary one.",
+        Kind::Tables(KEY),
+        Usual::Words("required without `api_key`"),
+    ),
+];
+
+/// One `[[provider.key]]`.
+pub(in crate::config) const KEY: &[Field] = &[
+    field("name", "Its name, unique in the provider.", Kind::Name, Usual::Words("`key-1`, by position")),
+    field(
+        "secret",
+        "`env:NAME`, `file:PATH`, `credential:NAME` (systemd's), or the value itself.",
+        Kind::Secret,
+        Usual::Required,
+    ),
+    field(
+        "quota_group",
+        "The account whose limits it shares with other keys of this provider.",
+        Kind::Name,
+        Usual::Words("its own"),
+    ),
+    field(
+        "weight",
+        "Its share under `pick = \"weighted\"`.",
+        Kind::Whole { least: 1, most: WEIGHT_MAX },
+        Usual::Value(|| json!(1)),
+    ),
+    field("models", "The models it serves, by the provider's own names.", Kind::Models, Usual::Words("all")),
+    field(
+        "enabled",
+        "`false`: not used until somebody enables it.",
+        Kind::Switch,
+        Usual::Value(|| json!(true)),
+    ),
+    field("limits", "What the provider grants to it.", Kind::Table(LIMITS), Usual::Words("learned")),
+    field(
+        "rotation",
+        "Nearer than the provider's, field by field; `pick` does nothing here.",
+        Kind::Table(ROTATION),
+        Usual::Words("what the provider says"),
+    ),
+];
+
+/// One `[[route]]`.
+pub(in crate::config) const ROUTE: &[Field] = &[
+    field("model", "The model as callers name it; one route for each.", Kind::Model, Usual::Required),
+    field(
+        "candidates",
+        "Who serves it, in this order, each with the provider's own name of the model.",
+        Kind::Candidates,
+        Usual::Required,
+    ),
+];
+
+/// `rotation`, on all three levels.
+const ROTATION: &[Field] = &[
+    field(
+        "pick",
+        "Which of the ready keys serves next.",
+        Kind::Choice(picks),
+        Usual::Value(|| json!(name_of(Rotation::default().pick))),
+    ),
+    field(
+        "max_failures",
+        "Unclassified failures in a row that make a key `failed`.",
+        Kind::Whole { least: 1, most: FAILURES_MAX },
+        Usual::Value(|| json!(Rotation::default().max_failures)),
+    ),
+    field(
+        "failure_reset",
+        "Failures older than this are forgotten.",
+        Kind::Duration,
+        Usual::Value(|| duration(Rotation::default().failure_reset)),
+    ),
+    field(
+        "rate_limit_backoff",
+        "Longest rest after a throttle that named none.",
+        Kind::Duration,
+        Usual::Value(|| duration(Rotation::default().rate_limit_backoff)),
+    ),
+    field(
+        "log_failures",
+        "Whether failures are logged.",
+        Kind::Switch,
+        Usual::Value(|| json!(Rotation::default().log_failures)),
+    ),
+    field(
+        "fallback_after",
+        "How long a job waits for a resting key while its route has another candidate.",
+        Kind::DurationOrNever,
+        Usual::Value(|| Rotation::default().fallback_after.map_or(json!("never"), duration)),
+    ),
+];
+
+/// `timeouts`, on both levels.
+const TIMEOUTS: &[Field] = &[
+    field(
+        "connect",
+        "Until the connection stands, TLS included.",
+        Kind::Duration,
+        Usual::Value(|| duration(Timeouts::default().connect)),
+    ),
+    field(
+        "whole_content",
+        "Until the first byte of an answer that comes in one piece.",
+        Kind::Duration,
+        Usual::Value(|| duration(Timeouts::default().whole_content)),
+    ),
+    field(
+        "first_content",
+        "Until the first content of a stream, when nobody else could serve.",
+        Kind::Duration,
+        Usual::Value(|| duration(Timeouts::default().first_content)),
+    ),
+    field(
+        "first_content_with_fallback",
+        "Until the first content of a stream, when the route has another candidate.",
+        Kind::Duration,
+        Usual::Value(|| duration(Timeouts::default().first_content_with_fallback)),
+    ),
+    field(
+        "idle",
+        "Until the next piece of the answer.",
+        Kind::Duration,
+        Usual::Value(|| duration(Timeouts::default().idle)),
+    ),
+    field(
+        "total",
+        "Until the end of the call.",
+        Kind::Duration,
+        Usual::Value(|| duration(Timeouts::default().total)),
+    ),
+];
+
+/// `limits`, on both levels. The most of each is checked against the reader's by a test.
+const LIMITS: &[Field] = &[
+    limit("rps", "Requests in any second.", COUNT_MOST),
+    limit("rpm", "Requests in any minute.", COUNT_MOST),
+    limit("rpd", "Requests in any day.", COUNT_MOST),
+    field(
+        "burst",
+        "Makes the shortest request window a token bucket of this size.",
+        Kind::Whole { least: 1, most: COUNT_MOST },
+        Usual::Words("none: limits hold in any window"),
+    ),
+    limit("tpm", "Tokens, input and output, in any minute.", COUNT_MOST),
+    limit("tpd", "Tokens, input and output, in any day.", COUNT_MOST),
+    limit("concurrency", "Calls at once.", 65_535),
+];
+
+/// No provider grants more, and no sum of such limits overflows.
+const COUNT_MOST: u64 = 1_000_000_000_000;
+
+const STATE: &[Field] = &[field(
+    "dir",
+    "The directory of the durable state.",
+    Kind::Path,
+    Usual::Words("a directory of this configuration's own in the user's state directory"),
+)];
+
+const FAILURES: &[Field] = &[
+    field(
+        "log",
+        "Whether failed calls are logged to files.",
+        Kind::Switch,
+        Usual::Value(|| json!(FailureLog::default().enabled)),
+    ),
+    field("dir", "The directory of the log.", Kind::Path, Usual::Words("`failures` in the state directory")),
+    field(
+        "file_mib_max",
+        "MiB after which a new file is begun.",
+        Kind::Whole { least: 1, most: FILE_MIB_MOST },
+        Usual::Value(|| json!(FailureLog::default().file_bytes_max >> 20)),
+    ),
+    field(
+        "files_max",
+        "Older files than this many are deleted.",
+        Kind::Whole { least: 1, most: FILES_MOST },
+        Usual::Value(|| json!(FailureLog::default().files_max)),
+    ),
+];
+
+const ADMIN: &[Field] = &[field(
+    "socket",
+    "The unix socket of a running keywheel.",
+    Kind::Path,
+    Usual::Words("`admin.sock` in the state directory"),
+)];
+
+const fn field(name: &'static str, about: &'static str, kind: Kind, usual: Usual) -> Field {
+    Field { name, about, kind, usual }
+}
+
+const fn limit(name: &'static str, about: &'static str, most: u64) -> Field {
+    field(name, about, Kind::Whole { least: 1, most }, Usual::Words("learned"))
+}
+
+fn presets() -> Vec<&'static str> {
+    PRESETS.iter().map(|preset| preset.name).collect()
+}
+
+fn dialects() -> Vec<&'static str> {
+    DIALECTS.to_vec()
+}
+
+fn picks() -> Vec<&'static str> {
+    Pick::ALL.iter().map(|(name, _)| *name).collect()
+}
+
+fn name_of(pick: Pick) -> &'static str {
+    Pick::ALL.iter().find(|(_, known)| *known == pick).map_or("", |(name, _)| name)
+}
+
+fn duration(duration: Duration) -> Value {
+    json!(exact(duration))
+}
