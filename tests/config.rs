@@ -4,7 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use keywheel::config::{Config, ConfigError, DIALECTS, PRESETS, Preset, Source, load};
+use http::HeaderMap;
+use keywheel::config::{
+    Config, ConfigError, DIALECTS, Origin, Outline, PRESETS, Preset, Source, load, outline,
+};
 use keywheel_actors::id::{Model, ProviderId};
 use keywheel_actors::secret::Secret;
 use keywheel_actors::spec::{
@@ -62,6 +65,10 @@ impl Scenario {
 
     fn loaded(&self) -> Config {
         self.load().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn outlined(&self) -> Outline {
+        outline(&self.source).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// All mistakes as they are printed, with `DIR` for the test's own directory.
@@ -242,7 +249,7 @@ keywheel.toml:5:17: rotation.failure_reset: expected a duration, found a whole n
   hint: write numbers with units, such as "250ms", "60s", "1h30m" or "1d"
 
 keywheel.toml:10:1: provider.openai.max_retries: there is no field `max_retries`
-  hint: choose among id, preset, dialect, base_url, allow_http, models, enabled, queue_jobs_max, limits, rotation, timeouts, key
+  hint: choose among id, preset, dialect, base_url, allow_http, key_header, models, enabled, queue_jobs_max, limits, rotation, timeouts, key
 
 keywheel.toml:13:10: provider.openai.key.a.secret: the variable OPENAI_KEY_A isn't set
   hint: export it, or write `file:PATH`
@@ -389,7 +396,7 @@ keywheel.toml:34:14: route.fast.candidates: expected a list, found text
   hint: put it in brackets
 
 keywheel.toml:35:2: telemetry: there is no field `telemetry`
-  hint: choose among fallback_order, rotation, timeouts, provider, route, server, admin"#;
+  hint: choose among fallback_order, rotation, timeouts, provider, route, state, failures, server, admin"#;
 
 #[test]
 fn no_mistake_hides_another() {
@@ -409,6 +416,25 @@ fn what_toml_makes_hard_is_told_by_its_line() {
          keywheel.toml:1:1: provider: expected a list of tables, found a table\n  \
          hint: write `[[provider]]`, with two brackets on each side"
     );
+}
+
+#[test]
+fn a_service_gets_its_secrets_from_systemd() {
+    let service = Scenario::file(&remote(&["credential:openai"]));
+    assert!(
+        service.refused().contains(
+            "there are no credentials: the variable CREDENTIALS_DIRECTORY isn't set\n  \
+             hint: `LoadCredential=openai:PATH` in a systemd unit sets it"
+        ),
+        "{}",
+        service.refused()
+    );
+    let service = service.with_file("credentials/openai", "sk-c\n", 0o400);
+    let directory = service.source.working_dir.join("credentials");
+    let config = service.variable("CREDENTIALS_DIRECTORY", directory.to_str().expect("UTF-8")).loaded();
+    assert_eq!(config.wheel.providers[0].keys[0].secret, Secret::new("sk-c"));
+    let told = Scenario::file(&remote(&["credential:../openai"])).refused();
+    assert!(told.contains("isn't the name of a credential"), "{told}");
 }
 
 #[test]
@@ -458,7 +484,7 @@ KEYWHEEL__PROVIDER__LOCAL__KEY__K_1__SECRET: the file has no key `k_1`
   hint: did you mean `k-0`?
 
 KEYWHEEL__PROVIDER__LOCAL__SECRET: there is no field `secret`
-  hint: choose among id, preset, dialect, base_url, allow_http, models, enabled, queue_jobs_max, limits, rotation, timeouts, key
+  hint: choose among id, preset, dialect, base_url, allow_http, key_header, models, enabled, queue_jobs_max, limits, rotation, timeouts, key
 
 KEYWHEEL__PROVIDER__LOCL__BASE_URL: the file has no provider `locl`
   hint: did you mean `local`?
@@ -531,9 +557,9 @@ fn without_a_file_it_says_where_it_looked() {
     assert_eq!(
         Scenario::empty().variable("HOME", "/nonexistent").variable("XDG_CONFIG_HOME", "relative").refused(),
         "the configuration has 1 mistake\n\n\
-         keywheel.toml: there is no such file; looked for DIR/keywheel.toml and \
-         /nonexistent/.config/keywheel/keywheel.toml\n  \
-         hint: name one with `--config FILE` or KEYWHEEL_CONFIG, or see `keywheel demo`, which needs none"
+         keywheel.toml: there is no such file; looked for DIR/keywheel.toml, \
+         DIR/providers.json and /nonexistent/.config/keywheel/keywheel.toml\n  \
+         hint: `keywheel config init` writes one, `--config FILE` or KEYWHEEL_CONFIG names one, `keywheel demo` needs none"
     );
     assert_eq!(
         Scenario::file(&small("")).config("other.toml").refused(),
@@ -719,14 +745,175 @@ keywheel.toml:17:14: route.m.candidates: the providers of all candidates are dis
     );
 }
 
+/// One provider of these lines, with the key `k`.
+fn provider(lines: &str) -> Scenario {
+    Scenario::file(&format!("[[provider]]\nid = \"p\"\n{lines}\n[[provider.key]]\nsecret = \"k\"\n"))
+}
+
+#[test]
+fn a_key_goes_into_the_header_that_its_provider_wants() {
+    let local = "base_url = \"http://127.0.0.1:1\"";
+    for (lines, header, value) in [
+        ("preset = \"azure\"", "api-key", "k"),
+        ("preset = \"gemini\"", "x-goog-api-key", "k"),
+        ("preset = \"openai-compatible\"", "authorization", "Bearer k"),
+        ("preset = \"http\"", "authorization", "Bearer k"),
+        ("dialect = \"http\"\nkey_header = \"X-Api-Key\"", "x-api-key", "k"),
+        ("dialect = \"http\"\nkey_header = \"Authorization\"", "authorization", "Bearer k"),
+    ] {
+        let config = provider(&format!("{lines}\n{local}")).loaded();
+        let mut headers = HeaderMap::new();
+        let wheel = &config.wheel.providers[0];
+        wheel.dialect.authenticate(&wheel.keys[0].secret, &mut headers).expect("it can stand in a header");
+        assert_eq!(headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), [header], "{lines}");
+        assert_eq!(headers[header], value, "{lines}");
+    }
+}
+
+#[test]
+fn only_a_plain_http_provider_leaves_its_header_open() {
+    let local = "base_url = \"http://127.0.0.1:1\"\nkey_header";
+    for (lines, problem) in [
+        (
+            format!("dialect = \"openai\"\n{local} = \"x-api-key\""),
+            "keywheel.toml:5:14: provider.p.key_header: the dialect `openai` knows its header itself\n  \
+             hint: drop it, or write `dialect = \"http\"`",
+        ),
+        (
+            format!("preset = \"http\"\n{local} = \"x api key\""),
+            "keywheel.toml:5:14: provider.p.key_header: not the name of a header\n  \
+             hint: for example `key_header = \"x-api-key\"`",
+        ),
+        (
+            format!("preset = \"http\"\n{local} = \"Host\""),
+            "keywheel.toml:5:14: provider.p.key_header: `host` is no header for a key\n  \
+             hint: for example `key_header = \"x-api-key\"`",
+        ),
+    ] {
+        assert_eq!(
+            provider(&lines).refused(),
+            format!("the configuration has 1 mistake\n\n{problem}"),
+            "{lines}"
+        );
+    }
+}
+
+#[test]
+fn a_preset_without_an_address_asks_for_one_by_example() {
+    assert_eq!(
+        provider("preset = \"azure\"").refused(),
+        "the configuration has 1 mistake\n\nkeywheel.toml:1:1: provider.p: `base_url` is missing\n  \
+         hint: for example `base_url = \"https://RESOURCE.openai.azure.com/openai/v1\"`"
+    );
+}
+
+#[test]
+fn a_provider_knows_how_to_test_its_keys_by_its_preset_or_its_dialect() {
+    let path = |lines: &str| {
+        let config = provider(lines).loaded();
+        config.validity.get(&ProviderId::from("p")).map(|validity| validity.path)
+    };
+    let local = "base_url = \"http://127.0.0.1:1\"";
+    assert_eq!(path(&format!("preset = \"openrouter\"\n{local}")), Some("/key"));
+    assert_eq!(path(&format!("dialect = \"openai\"\n{local}")), Some("/models"));
+    assert_eq!(path("preset = \"anthropic\""), Some("/models"));
+    assert_eq!(path(&format!("dialect = \"gemini\"\n{local}")), Some("/models?pageSize=1"));
+    assert_eq!(path(&format!("dialect = \"http\"\n{local}")), None);
+}
+
+#[test]
+fn a_provider_with_a_single_key_may_have_an_api_key() {
+    let one = "[[provider]]\nid = \"o\"\npreset = \"openai\"\napi_key = \"env:A\"\n";
+    let config = Scenario::file(one).variable("A", "sk-a").loaded();
+    let keys = &config.wheel.providers[0].keys;
+    assert_eq!((keys[0].name.as_str(), &keys[0].secret), ("key-1", &Secret::new("sk-a")));
+    assert_eq!((keys.len(), config.warnings.len()), (1, 0));
+
+    let both = format!("{one}limits = {{ rpm = 5 }}\n[[provider.key]]\nsecret = \"env:B\"\n");
+    let config = Scenario::file(&both).variable("A", "sk-a").variable("B", "sk-b").loaded();
+    let keys = &config.wheel.providers[0].keys;
+    let names: Vec<&str> = keys.iter().map(|key| key.name.as_str()).collect();
+    assert_eq!(names, ["key-1", "key-2"], "`api_key` comes first");
+    assert!(keys.iter().all(|key| key.limits.windows == [WindowLimit::requests(5, MINUTE)]));
+    assert_eq!(
+        Scenario::file(&both).variable("A", "sk-a").variable("B", "sk-a").refused(),
+        "the configuration has 1 mistake\n\n\
+         keywheel.toml:7:10: provider.o.key.0.secret: the key `key-1` has the same secret\n  \
+         hint: the same credential twice gives no more quota; drop one of the keys"
+    );
+
+    let of_prototype = one.replace("api_key", "apiKey");
+    let config = Scenario::file(&of_prototype).variable("A", "sk-a").loaded();
+    assert_eq!(config.wheel.providers[0].keys[0].secret, Secret::new("sk-a"));
+    assert_eq!(
+        config.warnings[0].to_string(),
+        "keywheel.toml:4:10: provider.o.apiKey: `apiKey` is the name of an older version\n  \
+         hint: write `api_key`, or a `[[provider.key]]`"
+    );
+    let twice = format!("{one}apiKey = \"env:B\"\n");
+    let told = Scenario::file(&twice).variable("A", "sk-a").refused();
+    assert!(told.contains("provider.o.apiKey: `api_key` says this already"), "{told}");
+    let canary = Scenario::empty().with_file("keywheel.toml", &one.replace("env:A", "sk-canary"), 0o644);
+    let told = canary.refused();
+    assert!(told.contains("a secret stands here in a file that others can read"), "{told}");
+    assert!(!told.contains("canary"), "{told}");
+}
+
+#[test]
+fn an_outline_needs_no_secrets_and_tells_what_is_written() {
+    let outline = Scenario::file(DESIGN_EXAMPLE).outlined();
+    let [openai, local] = &outline.providers[..] else { panic!("two providers: {outline:?}") };
+    assert_eq!((openai.id.as_str(), openai.enabled, openai.preset), ("openai", true, Some("openai")));
+    assert_eq!((openai.dialect, openai.pick), (Some("openai"), Pick::Weighted));
+    assert_eq!(openai.base_url.as_deref(), Some("https://api.openai.com/v1"));
+    assert_eq!(openai.models, [(Model::from("fast"), Model::from("gpt-4o-mini"))].into());
+    let [team_a, second] = &openai.keys[..] else { panic!("two keys: {openai:?}") };
+    assert_eq!(team_a.origin, Origin::Variable("OPENAI_KEY_A".to_owned()));
+    assert_eq!(team_a.secret.as_ref().unwrap_err(), "the variable OPENAI_KEY_A isn't set");
+    assert_eq!(team_a.limits, [("rpm", 500), ("burst", 10), ("rpd", 10_000), ("concurrency", 32)].into());
+    assert_eq!((team_a.weight, team_a.enabled, second.enabled), (2, true, false));
+    assert_eq!((second.name.as_str(), &second.origin), ("key-2", &Origin::File("keys/b".into())));
+    assert!(second.secret.as_ref().unwrap_err().starts_with("can't read keys/b: "));
+    assert_eq!(local.keys[0].secret, Ok(Secret::new("sk-0")));
+    let other = Scenario::file(DESIGN_EXAMPLE);
+    assert_ne!(outline.home, other.outlined().home, "each configuration has files of its own");
+    let loaded = other.variable("OPENAI_KEY_A", "sk-a").with_file("keys/b", "sk-b", 0o600);
+    assert_eq!(loaded.outlined().home, loaded.loaded().home);
+}
+
+#[test]
+fn an_outline_tells_other_mistakes_as_ever() {
+    let empty = remote(&["env:EMPTY"]);
+    let told = outline(&Scenario::file(&empty).variable("EMPTY", "").source).unwrap_err().to_string();
+    assert!(told.contains("the variable EMPTY is empty"), "{told}");
+    let disabled = empty.replace("preset", "enabled = false\npreset") + &small("");
+    let outlined = Scenario::file(&disabled).variable("EMPTY", "").outlined();
+    assert_eq!(
+        outlined.providers[0].keys[0].secret.as_ref().unwrap_err(),
+        "the variable EMPTY is empty",
+        "nobody needs the secrets of a disabled provider"
+    );
+    for nothing_yet in ["", "provider = []\n", "[[provider]]\nid = \"o\"\npreset = \"openai\"\n"] {
+        assert!(Scenario::file(nothing_yet).load().is_err());
+        assert!(
+            Scenario::file(nothing_yet).outlined().providers.iter().all(|provider| provider.keys.is_empty())
+        );
+    }
+}
+
 #[test]
 fn the_reference_shows_what_is_true() {
     let reference = include_str!("../docs/configuration.md");
     let example = reference.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
     let config = Scenario::file(example.expect("an example")).variable("OPENAI_KEY_A", "sk-a").loaded();
     assert_eq!(config.wheel.providers.len(), 2);
-    for Preset { name, dialect, base_url } in PRESETS {
-        assert!(reference.contains(&format!("| `{name}` | `{dialect}` | `{base_url}` |")), "{name}");
+    for Preset { name, dialect, base_url, variable, .. } in PRESETS {
+        let base_url = base_url.map_or_else(|| "yours".to_owned(), |url| format!("`{url}`"));
+        let variable = variable.map_or_else(String::new, |name| format!(" `{name}`"));
+        let row = format!("| `{name}` | `{dialect}` | {base_url} |{variable} |");
+        assert!(reference.contains(&row), "{row}");
+        let told = include_str!("../docs/providers.md");
+        assert!(told.contains(&format!("\n| `{name}` | ")), "{name} is told of");
     }
     for dialect in DIALECTS {
         assert!(reference.contains(&format!("`{dialect}`")), "{dialect}");

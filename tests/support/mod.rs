@@ -1,6 +1,8 @@
 //! The one builder of end-to-end stories: simulated providers, and a wheel over real sockets.
 #![allow(dead_code, reason = "every file of stories uses its own part of it")]
 
+#[cfg(unix)]
+pub(crate) mod live;
 pub(crate) mod program;
 
 use std::cell::RefCell;

@@ -1,9 +1,9 @@
 //! The program itself: a working directory of its own, words in, output and exit code out.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Seek as _, Write as _};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 
@@ -42,9 +42,13 @@ impl Desk {
 
     /// Starts `keywheel` with these words and variables, and nothing of the tester's own environment.
     pub(crate) fn start(&self, words: &[&str], environment: &[(&str, &str)]) -> Program {
+        self.start_reading(words, environment, Stdio::null())
+    }
+
+    fn start_reading(&self, words: &[&str], environment: &[(&str, &str)], stdin: Stdio) -> Program {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keywheel"));
         command.args(words).current_dir(self.dir.path()).env_clear().env("HOME", self.dir.path());
-        command.envs(environment.iter().copied()).stdin(Stdio::null());
+        command.envs(environment.iter().copied()).stdin(stdin);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let out = Output::of(child.stdout.take().expect("piped"));
@@ -52,9 +56,29 @@ impl Desk {
         Program { child, out, err }
     }
 
+    /// Starts `keywheel` with a pipe for its stdin: what is written there it reads while it runs.
+    pub(crate) fn start_fed(&self, words: &[&str]) -> (Program, ChildStdin) {
+        let mut program = self.start_reading(words, &[], Stdio::piped());
+        let stdin = program.child.stdin.take().expect("piped");
+        (program, stdin)
+    }
+
     /// Runs `keywheel` to its end.
     pub(crate) fn run(&self, words: &[&str]) -> Ended {
         self.start(words, &[]).end()
+    }
+
+    /// Runs `keywheel` to its end, with this on its stdin.
+    pub(crate) fn run_fed(&self, words: &[&str], input: &str) -> Ended {
+        self.run_fed_in(words, input, &[])
+    }
+
+    /// The same with these variables.
+    pub(crate) fn run_fed_in(&self, words: &[&str], input: &str, environment: &[(&str, &str)]) -> Ended {
+        // A file takes any input at once; a pipe would have to be written while the program runs.
+        let mut file = tempfile::tempfile().expect("a file for the input");
+        file.write_all(input.as_bytes()).and_then(|()| file.rewind()).expect("it can be written");
+        self.start_reading(words, environment, Stdio::from(file)).end()
     }
 }
 
@@ -66,11 +90,27 @@ pub(crate) struct Program {
 }
 
 impl Program {
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ctrl-C.
     pub(crate) fn interrupt(&self) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-INT", &pid]).status().expect("`kill` is everywhere");
+        self.signal("INT");
+    }
+
+    /// Sends it a signal, such as `HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let words = [format!("-{name}"), self.pid().to_string()];
+        let sent = Command::new("kill").args(words).status().expect("`kill` is everywhere");
         assert!(sent.success(), "the program has ended too early");
+    }
+
+    /// Kills it, as a power cut would, and waits until it is gone.
+    pub(crate) fn kill(mut self) -> Ended {
+        self.child.kill().expect("it can be killed");
+        self.end()
     }
 
     /// Waits for its end.
@@ -97,7 +137,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    fn of(pipe: impl Read + Send + 'static) -> Self {
+    pub(crate) fn of(pipe: impl Read + Send + 'static) -> Self {
         let (tell, lines) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(pipe).lines() {
@@ -112,6 +152,13 @@ impl Output {
     pub(crate) fn line_with(&mut self, part: &str) -> String {
         let line = self.read_while(|line| !line.contains(part));
         line.unwrap_or_else(|| panic!("`{part}` was never printed, but:\n{}", self.text))
+    }
+
+    /// Reads to the end; gives the lines that nobody has read yet.
+    pub(crate) fn rest(&mut self) -> Vec<String> {
+        let read = self.text.len();
+        self.read_while(|_| true);
+        self.text[read..].lines().map(str::to_owned).collect()
     }
 
     /// Reads on while `more` holds; gives the line for which it doesn't, `None` at the end.
