@@ -1,34 +1,19 @@
-//! `keywheel batch`: JSONL in, JSONL out, as fast as the keys' quotas allow.
+//! `keywheel batch`: rows in, lines out, as fast as the keys' quotas allow.
 //!
-//! Rows flow through bounded channels: a reader thread parses them, one loop
-//! hands them to the wheel, a writer thread writes their answers. The loop
-//! knows the wheel only as a function, so that tests can script it.
+//! Rows flow through bounded channels: a reader thread parses them
+//! ([`input`]), one loop hands them to whoever answers ([`run`], [`answer`]),
+//! a writer thread writes what came of them ([`output`]). The loop knows the
+//! wheel only as a function, so that tests can script it. Threads tell how far
+//! they are ([`show`]), and the rows' own records what it came to ([`books`]).
 
-mod accounts;
-mod deaths;
-mod display;
-mod drive;
-mod face;
-mod ideal;
-mod ledger;
+mod answer;
+mod books;
+mod input;
 mod output;
-mod progress;
-mod read;
-mod report;
-mod row;
 mod run;
-mod seen;
-mod stop;
-mod summary;
-mod tally;
-mod write;
+mod show;
 
-pub use accounts::Accounts;
-pub use ideal::{KeyCapacity, ideal};
-pub use progress::{Progress, RowCounts};
-pub use read::Input;
-pub use report::report;
-pub use row::RunId;
-pub use run::{Options, run};
-pub use stop::{Stage, Stop};
-pub use summary::{Ending, KeySummary, Summary, TokenSummary};
+pub use books::{Accounts, Ending, KeyCapacity, KeySummary, Summary, TokenSummary, ideal, report};
+pub use input::{Input, RunId};
+pub use run::{Options, Stage, Stop, run};
+pub use show::{Progress, RowCounts};

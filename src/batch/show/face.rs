@@ -5,7 +5,7 @@ use std::time::Duration;
 use keywheel_actors::unit::format_duration;
 
 use super::progress::{RowCounts, Total};
-use super::stop::Stage;
+use crate::batch::run::stop::Stage;
 use crate::ui::bar::bar;
 use crate::ui::number::{count, percent, rate};
 use crate::ui::style::{Colour, Style};
@@ -15,7 +15,7 @@ const BAR_CELLS: usize = 32;
 
 /// A run at one moment.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct Face {
+pub(in crate::batch) struct Face {
     /// Rows that have ended.
     pub rows: RowCounts,
     /// Rows there are.
@@ -34,7 +34,7 @@ pub(super) struct Face {
 
 impl Face {
     /// For a terminal, above the lines of the keys.
-    pub(super) fn block(&self, style: Style) -> Vec<String> {
+    pub(in crate::batch) fn block(&self, style: Style) -> Vec<String> {
         let done = self.rows.answered();
         let first = match self.known_total() {
             Some(total) => {
@@ -61,7 +61,7 @@ impl Face {
     }
 
     /// For a pipe. `keys` says how many keys are in which state.
-    pub(super) fn line(&self, keys: &str) -> String {
+    pub(in crate::batch) fn line(&self, keys: &str) -> String {
         let mut text = format!(
             "batch: {}, {}{}, {} ok, {} failed, {} retried, {} throttled, keys: {keys}",
             self.done(),

@@ -14,13 +14,14 @@ use keywheel_actors::request::{Delivery, Request, X_REQUEST_ID};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::hash::RowHash;
 use crate::config::lookalike::hushed;
 
 /// The code of a line that can't be sent.
-pub(super) const INVALID_LINE: &str = "invalid_line";
+pub(in crate::batch) const INVALID_LINE: &str = "invalid_line";
 
 /// The code of a line whose `custom_id` stood on an earlier line.
-pub(super) const DUPLICATE_CUSTOM_ID: &str = "duplicate_custom_id";
+pub(in crate::batch) const DUPLICATE_CUSTOM_ID: &str = "duplicate_custom_id";
 
 /// A run's name in request ids: eight hexadecimal digits, new for each run.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,11 +52,13 @@ impl fmt::Display for RunId {
 
 /// A row that can be sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Row {
+pub(in crate::batch) struct Row {
     /// Its line in the input, from 1.
     pub line: u64,
     /// The caller's name of it.
     pub custom_id: String,
+    /// What it is known by to a later run.
+    pub hash: RowHash,
     /// Path below a provider's base URL.
     pub path: String,
     /// The model that it asks for.
@@ -66,7 +69,7 @@ pub(super) struct Row {
 
 /// A row that isn't sent, and why.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Rejected {
+pub(in crate::batch) struct Rejected {
     /// Its line in the input, from 1.
     pub line: u64,
     /// The caller's name of it, if it could be read.
@@ -79,7 +82,7 @@ pub(super) struct Rejected {
 
 impl Rejected {
     /// A line that can't be sent.
-    pub(super) fn invalid(line: u64, custom_id: Option<String>, problem: &str) -> Self {
+    pub(in crate::batch) fn invalid(line: u64, custom_id: Option<String>, problem: &str) -> Self {
         let message = format!("line {line}: {}", hushed(problem));
         Self { line, custom_id, code: INVALID_LINE, message }
     }
@@ -108,20 +111,21 @@ impl Row {
     ///
     /// # Errors
     /// [`Rejected`] with the code [`INVALID_LINE`].
-    pub(super) fn parse(line: u64, bytes: &Bytes) -> Result<Self, Rejected> {
+    pub(in crate::batch) fn parse(line: u64, bytes: &Bytes) -> Result<Self, Rejected> {
         let written: WrittenRow<'_> = serde_json::from_slice(bytes)
             .map_err(|error| Rejected::invalid(line, None, &format!("not a batch row: {error}")))?;
         match written.check(bytes) {
             Ok((path, model, body)) => {
                 let custom_id = written.custom_id.unwrap_or_default();
-                Ok(Self { line, custom_id, path, model, body })
+                let hash = RowHash::of(&custom_id, &path, &body);
+                Ok(Self { line, custom_id, hash, path, model, body })
             }
             Err(problem) => Err(Rejected::invalid(line, written.custom_id, &problem)),
         }
     }
 
     /// The request that this row asks for, named so that our ledger and the provider's can be joined.
-    pub(super) fn request(&self, run: &RunId) -> Request {
+    pub(in crate::batch) fn request(&self, run: &RunId) -> Request {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Ok(id) = HeaderValue::try_from(run.request_id(self.line)) {

@@ -7,14 +7,14 @@ use keywheel_actors::id::KeyId;
 
 /// The board's counters as they stood when the run began.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ledger {
+pub(in crate::batch) struct Ledger {
     keys: BTreeMap<KeyId, KeyCounts>,
     fell_over: u64,
 }
 
 impl Ledger {
     /// Opens it with the counters of now.
-    pub(super) fn open(board: &Board) -> Self {
+    pub(in crate::batch) fn open(board: &Board) -> Self {
         Self {
             keys: board.keys().into_iter().map(|(id, view)| (id, view.counts)).collect(),
             fell_over: fell_over(board),
@@ -22,12 +22,12 @@ impl Ledger {
     }
 
     /// The keys as they are now, with what they did since.
-    pub(super) fn keys(&self, board: &Board) -> Vec<(KeyId, KeyView)> {
+    pub(in crate::batch) fn keys(&self, board: &Board) -> Vec<(KeyId, KeyView)> {
         board.keys().into_iter().map(|(id, view)| self.gained(id, view)).collect()
     }
 
     /// Jobs that moved to another provider since.
-    pub(super) fn fell_over(&self, board: &Board) -> u64 {
+    pub(in crate::batch) fn fell_over(&self, board: &Board) -> u64 {
         fell_over(board).saturating_sub(self.fell_over)
     }
 

@@ -6,20 +6,19 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use hyper::HeaderMap;
-use keywheel_actors::error::SendError;
 use keywheel_actors::{Answer, AnswerBody};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::row::{Rejected, Row, RunId};
+use crate::batch::answer::{Answered, Told};
+use crate::batch::input::row::{Rejected, Row, RunId};
 
 /// The code of an answer that came as a stream although it was wanted whole.
 const UNEXPECTED_STREAM: &str = "unexpected_stream";
 
 /// What became of a row, ready to be written.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct OutputLine {
+pub(in crate::batch) struct OutputLine {
     id: String,
     custom_id: Option<String>,
     response: Option<Response>,
@@ -36,7 +35,7 @@ struct Response {
 
 /// Why a row failed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub(super) struct RowError {
+pub(in crate::batch) struct RowError {
     /// A short word for programs.
     pub code: &'static str,
     /// A sentence for people.
@@ -45,7 +44,7 @@ pub(super) struct RowError {
 
 impl OutputLine {
     /// A row that was not sent.
-    pub(super) fn rejected(run: &RunId, rejected: Rejected) -> Self {
+    pub(in crate::batch) fn rejected(run: &RunId, rejected: Rejected) -> Self {
         Self {
             id: line_id(run, rejected.line),
             custom_id: rejected.custom_id,
@@ -55,26 +54,26 @@ impl OutputLine {
     }
 
     /// A row that was sent, and what came of it.
-    pub(super) fn answered(run: &RunId, row: Row, result: Result<Answer, SendError>) -> Self {
+    pub(in crate::batch) fn answered(run: &RunId, row: Row, answered: Answered) -> Self {
         let sent_id = run.request_id(row.line);
-        let (response, error) = match result {
+        let (response, error) = match answered.result {
             Ok(Answer { status, headers, body: AnswerBody::Whole(body), .. }) => {
-                (Some(Response::new(status.as_u16(), &headers, sent_id, body)), None)
+                (Some(Response::of(Told { status, headers, body }, sent_id)), None)
             }
             Ok(Answer { body: AnswerBody::Stream(_), .. }) => {
                 let message = "the answer came as a stream, which a line can't hold".to_owned();
                 (None, Some(RowError { code: UNEXPECTED_STREAM, message }))
             }
-            Err(error) => {
-                let row_error = RowError { code: error.code(), message: error.to_string() };
-                (Response::of_refusal(error, sent_id), Some(row_error))
+            Err(fault) => {
+                let row_error = RowError { code: fault.code(), message: fault.to_string() };
+                (fault.into_told().map(|told| Response::of(told, sent_id)), Some(row_error))
             }
         };
         Self { id: line_id(run, row.line), custom_id: Some(row.custom_id), response, error }
     }
 
     /// Why the row failed; `None` if it didn't.
-    pub(super) fn error(&self) -> Option<&RowError> {
+    pub(in crate::batch) fn error(&self) -> Option<&RowError> {
         self.error.as_ref()
     }
 
@@ -82,7 +81,7 @@ impl OutputLine {
     ///
     /// # Errors
     /// None that these types can cause; the encoder has an error type all the same.
-    pub(super) fn encode(&self) -> serde_json::Result<Vec<u8>> {
+    pub(in crate::batch) fn encode(&self) -> serde_json::Result<Vec<u8>> {
         let mut line = serde_json::to_vec(&Written {
             id: &self.id,
             custom_id: self.custom_id.as_deref(),
@@ -101,25 +100,10 @@ impl OutputLine {
 }
 
 impl Response {
-    fn new(status_code: u16, headers: &HeaderMap, sent_id: String, body: Bytes) -> Self {
-        let told = headers.get("x-request-id").and_then(|id| id.to_str().ok());
-        Self { status_code, request_id: told.map_or(sent_id, str::to_owned), body }
-    }
-
-    /// The provider's own words, if it refused the request itself.
-    fn of_refusal(error: SendError, sent_id: String) -> Option<Self> {
-        match error {
-            SendError::Refused(refused) => {
-                Some(Self::new(refused.status.as_u16(), &refused.headers, sent_id, refused.body))
-            }
-            SendError::Unavailable { .. }
-            | SendError::Exhausted { .. }
-            | SendError::DeadlineOver { .. }
-            | SendError::NoRoute { .. }
-            | SendError::QueueFull { .. }
-            | SendError::Draining
-            | SendError::Lost => None,
-        }
+    fn of(told: Told, sent_id: String) -> Self {
+        let named = told.headers.get("x-request-id").and_then(|id| id.to_str().ok());
+        let request_id = named.map_or(sent_id, str::to_owned);
+        Self { status_code: told.status.as_u16(), request_id, body: told.body }
     }
 
     fn written(&self) -> WrittenResponse<'_> {
@@ -160,9 +144,11 @@ fn line_id(run: &RunId, line: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use hyper::StatusCode;
+    use crate::batch::input::hash::RowHash;
     use hyper::header::HeaderValue;
+    use hyper::{HeaderMap, StatusCode};
     use keywheel_actors::error::RefusedAnswer;
+    use keywheel_actors::error::SendError;
     use keywheel_actors::outcome::{Fault, Reason, Served};
 
     use super::*;
@@ -171,6 +157,7 @@ mod tests {
         Row {
             line: 3,
             custom_id: "r\"3".to_owned(),
+            hash: RowHash::default(),
             path: "/x".to_owned(),
             model: "m".into(),
             body: Bytes::new(),
@@ -188,7 +175,7 @@ mod tests {
     }
 
     fn written(result: Result<Answer, SendError>) -> String {
-        let line = OutputLine::answered(&RunId::fixed("r"), row(), result);
+        let line = OutputLine::answered(&RunId::fixed("r"), row(), Answered::by_wheel(result));
         String::from_utf8(line.encode().unwrap()).unwrap()
     }
 

@@ -10,9 +10,9 @@ use std::thread;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::progress::Progress;
 use super::row::{DUPLICATE_CUSTOM_ID, Rejected, Row};
 use super::seen::{SeenIds, Sighting};
+use crate::batch::show::progress::Progress;
 
 /// Rows that the reader may be ahead: enough to hide a slow disk, little beside the window.
 const ROWS_AHEAD_MAX: usize = 256;
@@ -30,13 +30,16 @@ pub struct Input<R> {
 }
 
 /// What the reader made of one line.
-pub(super) type ReadRow = Result<Row, Rejected>;
+pub(in crate::batch) type ReadRow = Result<Row, Rejected>;
 
 /// Starts the reader. After the last row, or an error, the channel closes.
 ///
 /// # Errors
 /// If no thread can be had.
-pub(super) fn spawn<R>(reader: R, progress: Arc<Progress>) -> io::Result<mpsc::Receiver<io::Result<ReadRow>>>
+pub(in crate::batch) fn spawn<R>(
+    reader: R,
+    progress: Arc<Progress>,
+) -> io::Result<mpsc::Receiver<io::Result<ReadRow>>>
 where
     R: BufRead + Send + 'static,
 {

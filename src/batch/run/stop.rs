@@ -46,7 +46,7 @@ impl Stop {
     }
 
     /// Waits until the run is to go no further than `stage`; forever, if nobody will say so.
-    pub(super) async fn reached(&mut self, stage: Stage) {
+    pub(in crate::batch) async fn reached(&mut self, stage: Stage) {
         if self.0.wait_for(|now| *now >= stage).await.is_err() {
             std::future::pending::<()>().await;
         }

@@ -9,22 +9,21 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use keywheel_actors::Answer;
 use keywheel_actors::clock::Clock;
-use keywheel_actors::error::SendError;
 use keywheel_actors::request::Request;
 use tokio::sync::mpsc;
 
-use super::output::OutputLine;
-use super::progress::Progress;
-use super::read::ReadRow;
-use super::row::{Row, RunId};
 use super::stop::{Stage, Stop};
-use super::tally::Tally;
+use crate::batch::answer::Answered;
+use crate::batch::books::tally::Tally;
+use crate::batch::input::read::ReadRow;
+use crate::batch::input::row::{Row, RunId};
+use crate::batch::output::line::OutputLine;
+use crate::batch::show::progress::Progress;
 
 /// What the loop is given.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(in crate::batch) struct Plan {
     /// Names the run in request ids.
     pub run: RunId,
     /// Rows that may be under way at once, at least 1.
@@ -39,7 +38,7 @@ pub(super) struct Plan {
 
 /// What came of it.
 #[derive(Debug)]
-pub(super) struct Driven {
+pub(in crate::batch) struct Driven {
     /// The counts.
     pub tally: Tally,
     /// Rows taken from the reader.
@@ -52,7 +51,7 @@ pub(super) struct Driven {
 
 /// Why the loop ended.
 #[derive(Debug)]
-pub(super) enum End {
+pub(in crate::batch) enum End {
     /// Every row was taken and answered.
     Complete,
     /// Somebody wanted it to stop.
@@ -63,18 +62,16 @@ pub(super) enum End {
     WriterGone,
 }
 
-type Answered = (Row, Result<Answer, SendError>);
-
 /// What happens next.
 enum Step {
     Leave,
     Drain,
     Read(Option<io::Result<ReadRow>>),
-    Answered(Box<Answered>),
+    Answered(Box<(Row, Answered)>),
 }
 
 /// Hands every row to `send` and its line to `lines`, in order of completion.
-pub(super) async fn drive<S, F>(
+pub(in crate::batch) async fn drive<S, F>(
     plan: &Plan,
     mut rows: mpsc::Receiver<io::Result<ReadRow>>,
     lines: mpsc::Sender<OutputLine>,
@@ -82,7 +79,7 @@ pub(super) async fn drive<S, F>(
 ) -> Driven
 where
     S: Fn(Request) -> F,
-    F: Future<Output = Result<Answer, SendError>>,
+    F: Future<Output = Answered>,
 {
     let mut drain = plan.stop.clone();
     let mut leave = plan.stop.clone();
@@ -137,9 +134,9 @@ where
                 Some(OutputLine::rejected(&plan.run, rejected))
             }
             Step::Answered(answered) => {
-                let (row, result) = *answered;
-                tally.note_result(plan.clock.now(), &result);
-                let line = OutputLine::answered(&plan.run, row, result);
+                let (row, answered) = *answered;
+                tally.note_result(plan.clock.now(), &answered);
+                let line = OutputLine::answered(&plan.run, row, answered);
                 tally.note_answered(&line);
                 Some(line)
             }
@@ -164,17 +161,19 @@ async fn hand_over(lines: &mpsc::Sender<OutputLine>, line: OutputLine, leave: &m
 
 #[cfg(test)]
 mod tests {
+    use crate::batch::input::hash::RowHash;
     use std::cell::RefCell;
     use std::collections::BTreeMap;
 
     use bytes::Bytes;
     use hyper::{HeaderMap, StatusCode};
-    use keywheel_actors::AnswerBody;
+    use keywheel_actors::error::SendError;
     use keywheel_actors::outcome::Served;
+    use keywheel_actors::{Answer, AnswerBody};
     use tokio::sync::{oneshot, watch};
 
-    use super::super::row::Rejected;
     use super::*;
+    use crate::batch::input::row::Rejected;
 
     /// A run whose answers the test gives itself, in its own order.
     struct Scenario {
@@ -209,6 +208,7 @@ mod tests {
                 let row = Row {
                     line,
                     custom_id: format!("id-{model}"),
+                    hash: RowHash::default(),
                     path: "/x".to_owned(),
                     model: (*model).into(),
                     body: Bytes::new(),
@@ -222,7 +222,7 @@ mod tests {
             let send = |request: Request| {
                 let (tell, told) = oneshot::channel();
                 self.asked.borrow_mut().insert(request.model.to_string(), tell);
-                async { told.await.unwrap_or(Err(SendError::Lost)) }
+                async { Answered::by_wheel(told.await.unwrap_or(Err(SendError::Lost))) }
             };
             let taken = self.taken.take().unwrap();
             let written = self.written.take().unwrap();

@@ -11,14 +11,14 @@ use std::hash::BuildHasher as _;
 /// n²/2⁶⁵, one in 370,000 for ten million rows; the later row would then be refused by mistake,
 /// with a message that says so.
 #[derive(Debug, Default)]
-pub(super) struct SeenIds {
+pub(in crate::batch) struct SeenIds {
     hashes: HashSet<u64>,
     hasher: RandomState,
 }
 
 /// Whether an id stood on an earlier line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Sighting {
+pub(in crate::batch) enum Sighting {
     /// It is new.
     First,
     /// It has been seen.
@@ -27,7 +27,7 @@ pub(super) enum Sighting {
 
 impl SeenIds {
     /// Notes an id.
-    pub(super) fn note(&mut self, custom_id: &str) -> Sighting {
+    pub(in crate::batch) fn note(&mut self, custom_id: &str) -> Sighting {
         if self.hashes.insert(self.hasher.hash_one(custom_id)) { Sighting::First } else { Sighting::Again }
     }
 }

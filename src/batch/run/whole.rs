@@ -5,24 +5,24 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use keywheel_actors::Wheel;
 use keywheel_actors::clock::Moment;
-use keywheel_actors::error::SendError;
 use keywheel_actors::request::{Request, Terms};
-use keywheel_actors::{Answer, Wheel};
 use tokio::sync::oneshot;
 
-use super::accounts::Accounts;
-use super::deaths::Deaths;
-use super::display::{Display, Sources};
 use super::drive::{Driven, End, Plan, drive};
-use super::ideal::ideal;
-use super::ledger::Ledger;
-use super::progress::Progress;
-use super::read::{self, Input};
-use super::row::RunId;
 use super::stop::{Stage, Stop};
-use super::summary::{Ending, KeyFacts, RowFacts, Summary};
-use super::write;
+use crate::batch::answer::Answered;
+use crate::batch::books::accounts::Accounts;
+use crate::batch::books::deaths::Deaths;
+use crate::batch::books::ideal::ideal;
+use crate::batch::books::ledger::Ledger;
+use crate::batch::books::summary::{Ending, KeyFacts, RowFacts, Summary};
+use crate::batch::input::read::{self, Input};
+use crate::batch::input::row::RunId;
+use crate::batch::output::write;
+use crate::batch::show::display::{Display, Sources};
+use crate::batch::show::progress::Progress;
 use crate::ui::screen::Screen;
 
 /// How long a run that was told to leave waits for lines that are on their way to the output.
@@ -80,7 +80,7 @@ where
     let plan = Plan { run, window, stop, clock: wheel.clock(), progress: Arc::clone(&progress) };
     let mut deaths = Deaths::default();
     let flow = tokio::select! {
-        flow = flow(&plan, input.reader, output, |request| wheel.send(request, terms)) => flow?,
+        flow = flow(&plan, input.reader, output, |request| async { Answered::by_wheel(wheel.send(request, terms).await) }) => flow?,
         never = deaths.follow(events, wheel.board(), wheel.clock()) => match never {},
     };
     display.finish();
@@ -101,7 +101,7 @@ where
     R: BufRead + Send + 'static,
     W: Write + Send + 'static,
     S: Fn(Request) -> F,
-    F: Future<Output = Result<Answer, SendError>>,
+    F: Future<Output = Answered>,
 {
     let rows = read::spawn(reader, Arc::clone(&plan.progress))?;
     let writer = write::spawn(output)?;
@@ -168,9 +168,10 @@ mod tests {
 
     use bytes::Bytes;
     use hyper::{HeaderMap, StatusCode};
-    use keywheel_actors::AnswerBody;
     use keywheel_actors::clock::Clock;
+    use keywheel_actors::error::SendError;
     use keywheel_actors::outcome::Served;
+    use keywheel_actors::{Answer, AnswerBody};
 
     use super::*;
 
@@ -196,7 +197,11 @@ mod tests {
     }
 
     /// Answers at once; every tenth row of the input fails.
-    async fn answer(request: Request) -> Result<Answer, SendError> {
+    async fn answer(request: Request) -> Answered {
+        Answered::by_wheel(by_wheel(request).await)
+    }
+
+    async fn by_wheel(request: Request) -> Result<Answer, SendError> {
         tokio::task::yield_now().await;
         let id = request.headers["x-request-id"].to_str().unwrap();
         if id.ends_with('0') {

@@ -15,11 +15,11 @@ use keywheel_actors::id::KeyId;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 
-use super::accounts::Accounts;
 use super::face::Face;
-use super::ledger::Ledger;
 use super::progress::Progress;
-use super::stop::Stage;
+use crate::batch::books::accounts::Accounts;
+use crate::batch::books::ledger::Ledger;
+use crate::batch::run::stop::Stage;
 use crate::ui::feed::Feed;
 use crate::ui::keys::{self, KeyPanel};
 use crate::ui::meter::Meter;
@@ -35,7 +35,7 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// Where everything is read.
 #[derive(Clone, Debug)]
-pub(super) struct Sources {
+pub(in crate::batch) struct Sources {
     /// The rows.
     pub progress: Arc<Progress>,
     /// The keys and providers.
@@ -50,7 +50,7 @@ pub(super) struct Sources {
 
 /// A running display.
 #[derive(Debug)]
-pub(super) struct Display {
+pub(in crate::batch) struct Display {
     stop: mpsc::Sender<()>,
     thread: thread::JoinHandle<()>,
 }
@@ -60,7 +60,11 @@ impl Display {
     ///
     /// # Errors
     /// If no thread can be had.
-    pub(super) fn start(screen: Screen, sources: Sources, events: Receiver<Event>) -> io::Result<Self> {
+    pub(in crate::batch) fn start(
+        screen: Screen,
+        sources: Sources,
+        events: Receiver<Event>,
+    ) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let thread = thread::Builder::new().name("batch-show".to_owned()).spawn(move || match screen {
             Screen::Live(block) => show_block(block, &sources, events, &stopped),
@@ -71,7 +75,7 @@ impl Display {
     }
 
     /// Clears the screen for what follows.
-    pub(super) fn finish(self) {
+    pub(in crate::batch) fn finish(self) {
         drop(self.stop);
         // A display that panicked has said so; the run itself is well.
         let _ = self.thread.join();

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use keywheel_actors::Answer;
 use keywheel_actors::clock::Moment;
-use keywheel_actors::error::SendError;
 use keywheel_actors::outcome::{Attempt, Reason, Usage};
 
-use super::output::OutputLine;
-use super::progress::RowCounts;
+use crate::batch::answer::Answered;
+use crate::batch::output::line::OutputLine;
+use crate::batch::show::progress::RowCounts;
 
 /// Counts of a run, as its rows' own records tell them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tally {
+pub(in crate::batch) struct Tally {
     /// Rows, by how they ended.
     pub rows: RowCounts,
     /// Calls, by how they ended.
@@ -30,7 +30,7 @@ pub(super) struct Tally {
 
 /// Upstream calls, by what they came to.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub(super) struct CallCounts {
+pub(in crate::batch) struct CallCounts {
     /// Succeeded.
     pub succeeded: u64,
     /// Rejected as too fast, or beyond a quota.
@@ -47,12 +47,12 @@ pub(super) struct CallCounts {
 
 impl CallCounts {
     /// The calls that even a perfect scheduler would have made.
-    pub(super) const fn needful(&self) -> u64 {
+    pub(in crate::batch) const fn needful(&self) -> u64 {
         self.succeeded + self.refused + self.provider_fault
     }
 
     /// The calls that it would not have made.
-    pub(super) const fn wasted(&self) -> u64 {
+    pub(in crate::batch) const fn wasted(&self) -> u64 {
         self.throttled + self.dead_key
     }
 
@@ -88,22 +88,18 @@ impl CallCounts {
 
 impl Tally {
     /// A row was handed to the wheel.
-    pub(super) fn note_sent(&mut self, now: Moment) {
+    pub(in crate::batch) fn note_sent(&mut self, now: Moment) {
         self.first_sent.get_or_insert(now);
     }
 
     /// A row came back, and took these calls.
-    pub(super) fn note_result(&mut self, now: Moment, result: &Result<Answer, SendError>) {
+    pub(in crate::batch) fn note_result(&mut self, now: Moment, answered: &Answered) {
         self.last_answered = Some(now);
-        let attempts = match result {
-            Ok(answer) => &answer.served.attempts[..],
-            Err(error) => error.attempts(),
-        };
-        for attempt in attempts {
+        for attempt in &answered.attempts {
             self.calls.note(attempt);
         }
-        self.rows.retried += u64::from(attempts.len() > 1);
-        if let Ok(Answer { usage: Some(usage), .. }) = result {
+        self.rows.retried += u64::from(answered.attempts.len() > 1);
+        if let Ok(Answer { usage: Some(usage), .. }) = &answered.result {
             self.usage.input_tokens += usage.input_tokens;
             self.usage.output_tokens += usage.output_tokens;
             self.usage.cached_tokens += usage.cached_tokens;
@@ -111,7 +107,7 @@ impl Tally {
     }
 
     /// A row that was sent has its output line.
-    pub(super) fn note_answered(&mut self, line: &OutputLine) {
+    pub(in crate::batch) fn note_answered(&mut self, line: &OutputLine) {
         match line.error() {
             None => self.rows.ok += 1,
             Some(error) => {
@@ -122,13 +118,13 @@ impl Tally {
     }
 
     /// A row was not sent.
-    pub(super) fn note_rejected(&mut self, code: &'static str) {
+    pub(in crate::batch) fn note_rejected(&mut self, code: &'static str) {
         self.rows.invalid += 1;
         *self.errors.entry(code).or_default() += 1;
     }
 
     /// From the first row handed over to the last answer; zero if there was none.
-    pub(super) fn makespan(&self) -> Duration {
+    pub(in crate::batch) fn makespan(&self) -> Duration {
         match (self.first_sent, self.last_answered) {
             (Some(first), Some(last)) => last.since(first),
             (Some(_) | None, _) => Duration::ZERO,
@@ -138,6 +134,7 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
+    use keywheel_actors::error::SendError;
     use keywheel_actors::id::KeyId;
     use keywheel_actors::outcome::Fault;
 
@@ -153,9 +150,10 @@ mod tests {
         }
     }
 
-    fn exhausted(reasons: &[Reason]) -> Result<Answer, SendError> {
+    fn exhausted(reasons: &[Reason]) -> Answered {
         let attempts = reasons.iter().map(|reason| attempt(Some(*reason))).collect();
-        Err(SendError::Exhausted { last: Box::new(Fault::new(Reason::ServerError, "")), attempts })
+        let last = Box::new(Fault::new(Reason::ServerError, ""));
+        Answered::by_wheel(Err(SendError::Exhausted { last, attempts }))
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::stop::Stage;
+use crate::batch::run::stop::Stage;
 
 /// Published counters. Each has one writer; they are for people and needn't agree to the row.
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ impl RowCounts {
 
 /// How many rows the input has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Total {
+pub(in crate::batch) enum Total {
     /// A pipe that is still open.
     Unknown,
     /// By the mean length of the rows so far and the length of the file.
@@ -52,22 +52,22 @@ pub(super) enum Total {
 
 impl Progress {
     /// At the start. `bytes_total` is the length of the input, if it is known.
-    pub(super) fn new(bytes_total: Option<u64>) -> Self {
+    pub(in crate::batch) fn new(bytes_total: Option<u64>) -> Self {
         Self { bytes_total, ..Self::default() }
     }
 
     /// Rows read so far, empty lines excepted.
-    pub(super) fn rows_read(&self) -> u64 {
+    pub(in crate::batch) fn rows_read(&self) -> u64 {
         self.rows_read.load(Ordering::Acquire)
     }
 
     /// Whether the input has been read to its end.
-    pub(super) fn input_over(&self) -> bool {
+    pub(in crate::batch) fn input_over(&self) -> bool {
         self.input_over.load(Ordering::Acquire)
     }
 
     /// How many rows there are, as far as can be told.
-    pub(super) fn total(&self) -> Total {
+    pub(in crate::batch) fn total(&self) -> Total {
         let rows = self.rows_read();
         if self.input_over() {
             return Total::Exactly(rows);
@@ -93,32 +93,32 @@ impl Progress {
     }
 
     /// Rows handed to the wheel and not yet answered.
-    pub(super) fn under_way(&self) -> u64 {
+    pub(in crate::batch) fn under_way(&self) -> u64 {
         self.under_way.load(Ordering::Relaxed)
     }
 
     /// Whether new rows are still taken.
-    pub(super) fn stage(&self) -> Stage {
+    pub(in crate::batch) fn stage(&self) -> Stage {
         if self.draining.load(Ordering::Relaxed) { Stage::Drain } else { Stage::Go }
     }
 
     /// The reader has taken this many more bytes.
-    pub(super) fn note_bytes(&self, bytes: u64) {
+    pub(in crate::batch) fn note_bytes(&self, bytes: u64) {
         self.bytes_read.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// The reader has found one more row.
-    pub(super) fn note_row(&self) {
+    pub(in crate::batch) fn note_row(&self) {
         self.rows_read.fetch_add(1, Ordering::Release);
     }
 
     /// The reader has reached the end.
-    pub(super) fn note_input_over(&self) {
+    pub(in crate::batch) fn note_input_over(&self) {
         self.input_over.store(true, Ordering::Release);
     }
 
     /// The loop stands here.
-    pub(super) fn note_rows(&self, rows: RowCounts, under_way: usize) {
+    pub(in crate::batch) fn note_rows(&self, rows: RowCounts, under_way: usize) {
         self.ok.store(rows.ok, Ordering::Relaxed);
         self.failed.store(rows.failed, Ordering::Relaxed);
         self.invalid.store(rows.invalid, Ordering::Relaxed);
@@ -127,7 +127,7 @@ impl Progress {
     }
 
     /// The loop takes no new rows.
-    pub(super) fn note_draining(&self) {
+    pub(in crate::batch) fn note_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 }

@@ -13,13 +13,13 @@ use tokio::sync::broadcast::error::RecvError;
 
 /// The keys that are out of order, and since when.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Deaths {
+pub(in crate::batch) struct Deaths {
     since: BTreeMap<KeyId, Moment>,
 }
 
 impl Deaths {
     /// Notes what happens, for as long as it is polled.
-    pub(super) async fn follow(
+    pub(in crate::batch) async fn follow(
         &mut self,
         mut events: broadcast::Receiver<Event>,
         board: &Board,
@@ -35,7 +35,7 @@ impl Deaths {
     }
 
     /// Since when a key is out of order. `None` if it works, or has been so from the start.
-    pub(super) fn since(&self, key: &KeyId) -> Option<Moment> {
+    pub(in crate::batch) fn since(&self, key: &KeyId) -> Option<Moment> {
         self.since.get(key).copied()
     }
 
@@ -63,7 +63,7 @@ impl Deaths {
     }
 
     /// A key that comes back to life was never dead: what it missed counts against us.
-    pub(super) fn note(&mut self, key: &KeyId, state: KeyState, at: Moment) {
+    pub(in crate::batch) fn note(&mut self, key: &KeyId, state: KeyState, at: Moment) {
         match state {
             KeyState::Active | KeyState::RateLimited => {
                 self.since.remove(key);

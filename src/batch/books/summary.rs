@@ -110,7 +110,7 @@ pub struct KeySummary {
 
 /// What a summary says of the rows, beside the tally.
 #[derive(Clone, Debug)]
-pub(super) struct RowFacts {
+pub(in crate::batch) struct RowFacts {
     /// Why the run ended.
     pub ending: Ending,
     /// What broke.
@@ -127,7 +127,7 @@ pub(super) struct RowFacts {
 
 /// What it says of the keys.
 #[derive(Clone, Debug, Default)]
-pub(super) struct KeyFacts {
+pub(in crate::batch) struct KeyFacts {
     /// The least time for the needful calls.
     pub ideal: Option<Duration>,
     /// The keys with what they did in this run.
@@ -138,7 +138,7 @@ pub(super) struct KeyFacts {
 
 impl Summary {
     /// Adds up.
-    pub(super) fn of(tally: &Tally, rows: RowFacts, keys: KeyFacts) -> Self {
+    pub(in crate::batch) fn of(tally: &Tally, rows: RowFacts, keys: KeyFacts) -> Self {
         let makespan_s = tally.makespan().as_secs_f64();
         let ideal_makespan_s = keys.ideal.map(|ideal| ideal.as_secs_f64());
         Self {
@@ -207,14 +207,14 @@ fn ratio(part: f64, whole: f64) -> Option<f64> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::batch) mod tests {
     use keywheel_actors::board::{Cause, KeyCounts, KeyStatus, Why};
     use keywheel_actors::clock::Moment;
     use keywheel_actors::outcome::{Reason, Scope};
 
-    use super::super::progress::RowCounts;
     use super::super::tally::CallCounts;
     use super::*;
+    use crate::batch::show::progress::RowCounts;
 
     fn key(name: &str, counts: KeyCounts, dead_by: Option<Reason>) -> (KeyId, KeyView) {
         let id = KeyId { provider: "local".into(), key: name.into() };
@@ -234,7 +234,7 @@ pub(super) mod tests {
     }
 
     /// 100 rows: 97 ok, 2 failed, 1 invalid; one key of two is dead.
-    pub(in super::super) fn sample() -> Summary {
+    pub(in crate::batch) fn sample() -> Summary {
         let tally = Tally {
             rows: RowCounts { ok: 97, failed: 2, invalid: 1, retried: 5 },
             calls: CallCounts {

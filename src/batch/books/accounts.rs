@@ -36,7 +36,7 @@ impl Accounts {
     ///
     /// Only providers that served at least one call count: one that stood by as a fallback and was never
     /// needed adds nothing. Inside a provider that served, a healthy key counts even if nobody used it.
-    pub(super) fn capacities(
+    pub(in crate::batch) fn capacities(
         &self,
         keys: &[(KeyId, KeyView)],
         deaths: &Deaths,
@@ -61,7 +61,7 @@ impl Accounts {
     }
 
     /// Calls a second that the accounts in use permit now. `None` if one of them doesn't know its limits.
-    pub(super) fn permitted_per_second(&self, keys: &[(KeyId, KeyView)]) -> Option<f64> {
+    pub(in crate::batch) fn permitted_per_second(&self, keys: &[(KeyId, KeyView)]) -> Option<f64> {
         let mut sum = None;
         for account in &self.0 {
             let in_use =

@@ -1,21 +1,25 @@
 //! `keywheel batch`: the files and flags of a batch run.
+//!
+//! Each group of flags is a file of its own, with what it opens or decides.
 
-use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+mod input;
+mod output;
+mod show;
 
 use anyhow::Context as _;
 use keywheel_actors::request::Terms;
 use keywheel_actors::spec::{QUEUE_JOBS_MAX, WheelSpec};
 
-use crate::batch::{self, Accounts, Input, Options, RunId, Stop, Summary, report};
+use crate::batch::{self, Accounts, Options, RunId, Stop};
 use crate::command::engine;
 use crate::config::Source;
-use crate::exit::{Exit, UsageError};
+use crate::exit::Exit;
 use crate::session::Session;
-use crate::ui::screen::{Screen, say};
-use crate::ui::style::Style;
+use crate::ui::screen::say;
+
+use input::InputArgs;
+use output::OutputArgs;
+use show::ShowArgs;
 
 /// Rows under way at once: enough for a hundred keys whose answers take 20 s each.
 const WINDOW_DEFAULT: u32 = 2_048;
@@ -34,17 +38,11 @@ const WINDOW_MAX: i64 = QUEUE_JOBS_MAX as i64;
 /// failed, 130 interrupted.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// The rows, one JSON object a line; `-` is stdin
-    #[arg(value_name = "IN.jsonl")]
-    input: PathBuf,
+    #[command(flatten)]
+    input: InputArgs,
 
-    /// Where the answers go; `-` is stdout
-    #[arg(short, long, value_name = "OUT.jsonl")]
-    output: PathBuf,
-
-    /// Replace OUT.jsonl if it exists
-    #[arg(long)]
-    force: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 
     /// Rows handed to the wheel at once
     ///
@@ -58,13 +56,8 @@ pub struct Args {
     #[arg(long, value_name = "CALLS", default_value_t = Terms::default().attempts_max, value_parser = clap::value_parser!(u32).range(1..))]
     attempts: u32,
 
-    /// Print the summary as one line of JSON, the last on stdout (on stderr if OUT is `-`)
-    #[arg(long)]
-    json: bool,
-
-    /// Show neither progress nor the summary for people
-    #[arg(short, long)]
-    quiet: bool,
+    #[command(flatten)]
+    show: ShowArgs,
 }
 
 impl Args {
@@ -74,15 +67,15 @@ impl Args {
     /// If it can't begin: the configuration, the files, or the actor system. What goes wrong later is told
     /// by the summary and the exit code.
     pub fn run(&self, source: &Source) -> anyhow::Result<Exit> {
-        let input = self.open_input()?;
+        let input = self.input.open()?;
         // Before the output is touched: another run with these keys may be writing it.
         let session = Session::start(source, "batch", |warning| say(&format!("warning: {warning}")))?;
         let accounts = Accounts::of(&session.config().wheel);
         let window = window(self.concurrency, &session.config().wheel);
         let wheel = session.wheel().clone();
-        let output = self.open_output()?;
+        let output = self.output.open(&self.input)?;
         let style = engine::style(source);
-        let screen = if self.quiet { Screen::Quiet } else { engine::screen(style) };
+        let screen = self.show.screen(style);
 
         let summary = wheel.runtime().block_on(async {
             let options = Options {
@@ -97,72 +90,8 @@ impl Args {
             summary
         });
         let summary = summary.context("can't start the batch")?;
-        self.tell(&summary, style)?;
+        self.show.tell(&summary, &self.output, style)?;
         Ok(summary.exit())
-    }
-
-    fn open_input(&self) -> anyhow::Result<Input<Box<dyn BufRead + Send>>> {
-        if is_dash(&self.input) {
-            return Ok(Input { reader: Box::new(BufReader::new(io::stdin())), bytes_total: None });
-        }
-        let cant_read = |problem: &dyn std::fmt::Display| UsageError {
-            problem: format!("can't read the rows from {}: {problem}", self.input.display()),
-            hint: "give a JSONL file, or `-` for stdin".to_owned(),
-        };
-        let file = File::open(&self.input).map_err(|error| cant_read(&error))?;
-        let kind = file.metadata().map_err(|error| cant_read(&error))?;
-        if kind.is_dir() {
-            return Err(cant_read(&"it is a directory").into());
-        }
-        let bytes_total = kind.is_file().then_some(kind.len());
-        Ok(Input { reader: Box::new(BufReader::new(file)), bytes_total })
-    }
-
-    /// Opens the output before the run, so that a wrong path costs no calls.
-    fn open_output(&self) -> anyhow::Result<Box<dyn Write + Send>> {
-        if is_dash(&self.output) {
-            return Ok(Box::new(io::stdout()));
-        }
-        if is_same_file(&self.input, &self.output) {
-            let problem = format!("{} is the input as well as the output", self.output.display());
-            let hint = "choose another name with --output".to_owned();
-            return Err(UsageError { problem, hint }.into());
-        }
-        let mut options = OpenOptions::new();
-        options.write(true);
-        if self.force {
-            options.create(true).truncate(true);
-        } else {
-            options.create_new(true);
-        }
-        match options.open(&self.output) {
-            Ok(file) => Ok(Box::new(file)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let problem = format!("{} exists already", self.output.display());
-                let hint = "choose another name with --output, or replace it with --force".to_owned();
-                Err(UsageError { problem, hint }.into())
-            }
-            Err(error) => {
-                let problem = format!("can't write to {}: {error}", self.output.display());
-                let hint = "check that the directory exists and may be written".to_owned();
-                Err(UsageError { problem, hint }.into())
-            }
-        }
-    }
-
-    fn tell(&self, summary: &Summary, style: Style) -> anyhow::Result<()> {
-        if !self.quiet {
-            say(&report(summary, style));
-        }
-        if self.json {
-            let line = serde_json::to_string(summary).context("can't encode the summary")?;
-            if is_dash(&self.output) {
-                say(&line);
-            } else {
-                writeln!(io::stdout(), "{line}").context("can't print the summary")?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -172,27 +101,17 @@ fn window(wanted: u32, spec: &WheelSpec) -> usize {
     (wanted as usize).min(fits.unwrap_or(QUEUE_JOBS_MAX)).max(1)
 }
 
-fn is_dash(path: &Path) -> bool {
-    path.as_os_str() == OsStr::new("-")
-}
-
-/// Whether both paths lead to one file that exists.
-fn is_same_file(one: &Path, other: &Path) -> bool {
-    match (fs::canonicalize(one), fs::canonicalize(other)) {
-        (Ok(one), Ok(other)) => one == other,
-        (Ok(_) | Err(_), _) => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::sync::Arc;
+
     use clap::Parser;
     use keywheel_actors::dialect::OpenAi;
     use keywheel_actors::spec::ProviderSpec;
 
-    use std::sync::Arc;
-
     use super::*;
+    use crate::exit::UsageError;
 
     #[derive(Parser)]
     struct Cli {
@@ -204,6 +123,11 @@ mod tests {
         Cli::try_parse_from([&["batch"], words].concat()).unwrap().args
     }
 
+    fn opened(words: &[&str]) -> anyhow::Result<Box<dyn std::io::Write + Send>> {
+        let args = args(words);
+        args.output.open(&args.input)
+    }
+
     fn hint_of<T>(result: anyhow::Result<T>) -> UsageError {
         result.err().unwrap().downcast().unwrap()
     }
@@ -212,7 +136,7 @@ mod tests {
     fn defaults_are_what_the_help_says() {
         let args = args(&["in.jsonl", "-o", "out.jsonl"]);
         assert_eq!((args.concurrency, args.attempts), (2_048, 5));
-        assert!(!args.force && !args.json && !args.quiet);
+        assert!(!args.output.force && !args.show.json && !args.show.quiet);
         assert!(Cli::try_parse_from(["batch", "in.jsonl"]).is_err(), "an output must be named");
         for nonsense in [["--concurrency", "0"], ["--concurrency", "20000"], ["--attempts", "0"]] {
             let words = [&["batch", "in", "-o", "out"][..], &nonsense[..]].concat();
@@ -226,10 +150,10 @@ mod tests {
         let out = dir.path().join("out.jsonl");
         fs::write(&out, "precious").unwrap();
         let path = out.to_str().unwrap();
-        let refused = hint_of(args(&["in.jsonl", "-o", path]).open_output());
+        let refused = hint_of(opened(&["in.jsonl", "-o", path]));
         assert_eq!(refused.problem, format!("{path} exists already"));
         assert_eq!(fs::read_to_string(&out).unwrap(), "precious");
-        drop(args(&["in.jsonl", "-o", path, "--force"]).open_output().unwrap());
+        drop(opened(&["in.jsonl", "-o", path, "--force"]).unwrap());
         assert_eq!(fs::read_to_string(&out).unwrap(), "");
     }
 
@@ -239,7 +163,7 @@ mod tests {
         let file = dir.path().join("rows.jsonl");
         fs::write(&file, "precious").unwrap();
         let path = file.to_str().unwrap();
-        let refused = hint_of(args(&[path, "-o", path, "--force"]).open_output());
+        let refused = hint_of(opened(&[path, "-o", path, "--force"]));
         assert!(refused.problem.ends_with("is the input as well as the output"), "{}", refused.problem);
         assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
     }
@@ -250,9 +174,9 @@ mod tests {
         let nowhere = dir.path().join("no/such/file");
         let nowhere = nowhere.to_str().unwrap();
         let here = dir.path().to_str().unwrap();
-        assert!(hint_of(args(&[nowhere, "-o", "x"]).open_input()).problem.contains(nowhere));
-        assert!(hint_of(args(&[here, "-o", "x"]).open_input()).problem.ends_with("it is a directory"));
-        assert!(hint_of(args(&["-", "-o", nowhere]).open_output()).problem.contains(nowhere));
+        assert!(hint_of(args(&[nowhere, "-o", "x"]).input.open()).problem.contains(nowhere));
+        assert!(hint_of(args(&[here, "-o", "x"]).input.open()).problem.ends_with("it is a directory"));
+        assert!(hint_of(opened(&["-", "-o", nowhere])).problem.contains(nowhere));
     }
 
     #[test]
@@ -260,9 +184,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let rows = dir.path().join("rows.jsonl");
         fs::write(&rows, "12345").unwrap();
-        let input = args(&[rows.to_str().unwrap(), "-o", "x"]).open_input().unwrap();
+        let input = args(&[rows.to_str().unwrap(), "-o", "x"]).input.open().unwrap();
         assert_eq!(input.bytes_total, Some(5));
-        assert_eq!(args(&["-", "-o", "x"]).open_input().unwrap().bytes_total, None);
+        assert_eq!(args(&["-", "-o", "x"]).input.open().unwrap().bytes_total, None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, error::TryRecvError};
 use tokio::sync::oneshot;
 
-use super::output::OutputLine;
+use crate::batch::output::line::OutputLine;
 
 /// Lines that may wait for a slow disk; beyond it the loop waits too.
 const LINES_WAITING_MAX: usize = 256;
@@ -22,7 +22,7 @@ const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
 /// The run's end of the writer.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(in crate::batch) struct Writer {
     /// Takes lines; closed when writing has failed.
     pub lines: mpsc::Sender<OutputLine>,
     /// Lines that the output has taken for good.
@@ -35,7 +35,7 @@ pub(super) struct Writer {
 ///
 /// # Errors
 /// If no thread can be had.
-pub(super) fn spawn(output: impl Write + Send + 'static) -> io::Result<Writer> {
+pub(in crate::batch) fn spawn(output: impl Write + Send + 'static) -> io::Result<Writer> {
     let (lines, waiting) = mpsc::channel(LINES_WAITING_MAX);
     let (tell, end) = oneshot::channel();
     let written = Arc::new(AtomicU64::new(0));
@@ -99,8 +99,8 @@ impl<W: Write> LineBuffer<W> {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use super::super::row::{Rejected, RunId};
     use super::*;
+    use crate::batch::input::row::{Rejected, RunId};
 
     /// A file that others can look into, and that may be full.
     #[derive(Clone, Default)]
