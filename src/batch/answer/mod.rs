@@ -1,5 +1,7 @@
 //! What came of a row that was sent, whoever answered it.
 
+pub(in crate::batch) mod text;
+
 use std::fmt;
 
 use bytes::Bytes;
