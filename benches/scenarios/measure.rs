@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use keywheel::batch::{self, Accounts, Ending, Input, Options, RunId, Stop};
+use keywheel::batch::{self, Accounts, Answers, Ending, Input, Options, RunId, Stop};
 use keywheel::command::engine;
 use keywheel::sim::{Ledger, Outcome, OutcomeClass, Sim};
 use keywheel::ui::screen::Screen;
@@ -78,6 +78,7 @@ fn run(scenario: &Scenario, sim: &Sim) -> anyhow::Result<(Duration, Vec<u8>)> {
         run: RunId::fixed(scenario.name),
         window: WINDOW,
         terms: Terms::default(),
+        answers: Answers::default(),
         accounts: Accounts::of(&spec),
         stop: Stop::never(),
     };

@@ -6,7 +6,6 @@
 //! wheel only as a function, so that tests can script it. Threads tell how far
 //! they are ([`show`]), and the rows' own records what it came to ([`books`]).
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the text is wanted by the formats that are written next"))]
 mod answer;
 mod books;
 mod input;
@@ -14,6 +13,7 @@ mod output;
 mod run;
 mod show;
 
+pub use answer::{Answers, Cache, CacheSummary, Expectation, SchemaError};
 pub use books::{Accounts, Ending, KeyCapacity, KeySummary, Summary, TokenSummary, ideal, report};
 pub use input::{Input, RunId};
 pub use run::{Options, Stage, Stop, run};

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use keywheel_actors::request::Terms;
 use tokio::runtime::Runtime;
 
-use crate::batch::{self, Accounts, Input, Options, RunId, Stop, report};
+use crate::batch::{self, Accounts, Answers, Input, Options, RunId, Stop, report};
 use crate::command::engine;
 use crate::config::Source;
 use crate::demo;
@@ -72,6 +72,7 @@ impl Args {
                 run: RunId::fixed("demo"),
                 window: demo::PROMPTS,
                 terms: Terms::default(),
+                answers: Answers::default(),
                 accounts,
                 stop: Stop::on_ctrl_c(),
             };

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::ask::{Ask, StreamUsage, text_tokens};
+use super::spec::Words;
 
 /// Characters of the prompt that are repeated in the answer, for people who watch.
 const EXCERPT_CHARS_MAX: usize = 48;
@@ -24,6 +25,27 @@ pub(crate) struct Scribe {
     pub(crate) created: u64,
     /// Content chunks of a stream; answers are at least as many characters long.
     pub(crate) chunks: usize,
+    /// What kind of text.
+    pub(crate) words: Words,
+    /// How much of it.
+    pub(crate) length: Length,
+}
+
+/// How much of its text an answer has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Length {
+    Full,
+    /// The first half, as if the model had reached its token limit.
+    CutShort,
+}
+
+impl Length {
+    const fn finish_reason(self) -> &'static str {
+        match self {
+            Self::Full => r#""stop""#,
+            Self::CutShort => r#""length""#,
+        }
+    }
 }
 
 /// A stream of events as one text, with the places where it may be cut.
@@ -37,13 +59,13 @@ pub(crate) struct Events {
 impl Scribe {
     /// A chat completion in one piece.
     pub(crate) fn chat(&self, ask: &Ask<'_>) -> Bytes {
-        let text = self.text(ask);
+        let (text, finish) = (self.text(ask), self.length.finish_reason());
         let mut body = Vec::with_capacity(512 + text.len());
         self.write_head(&mut body, "chat.completion", ask);
         write_all(
             &mut body,
             format_args!(
-                r#""choices":[{{"index":0,"message":{{"role":"assistant","content":"{text}","refusal":null}},"logprobs":null,"finish_reason":"stop"}}],"#
+                r#""choices":[{{"index":0,"message":{{"role":"assistant","content":"{text}","refusal":null}},"logprobs":null,"finish_reason":{finish}}}],"#
             ),
         );
         write_usage(&mut body, ask, &text);
@@ -75,20 +97,37 @@ impl Scribe {
             let to = places[(chunk + 1) * chars / self.chunks];
             events.choice(&format!(r#"{{"content":"{}"}}"#, &text[from..to]), "null");
         }
-        events.choice("{}", r#""stop""#);
+        events.choice("{}", self.length.finish_reason());
         if usage == StreamUsage::Included {
             events.usage(ask, &text);
         }
         events.done()
     }
 
-    /// `sim`, the prompt's checksum and its beginning; nothing in it needs escaping in JSON.
+    /// The prompt's checksum, in words or in numbers; nothing in it needs escaping in JSON.
     fn text(&self, ask: &Ask<'_>) -> String {
-        let excerpt = last_content(ask.prompt).map_or("", excerpt);
-        let mut text = format!("sim {:016x}: {excerpt}", checksum(ask.prompt.as_bytes()));
+        let checksum = checksum(ask.prompt.as_bytes());
+        let mut text = match self.words {
+            Words::Excerpt => {
+                let excerpt = last_content(ask.prompt).map_or("", excerpt);
+                format!("sim {checksum:016x}: {excerpt}")
+            }
+            Words::Numbers => format!("{:?}", checksum.to_be_bytes()),
+        };
+        match self.length {
+            Length::Full => {}
+            Length::CutShort => {
+                let middle = text.char_indices().nth(text.chars().count() / 2).map_or(0, |(at, _)| at);
+                text.truncate(middle);
+            }
+        }
         let chars = text.chars().count();
         if chars < self.chunks {
-            text.push_str(&".".repeat(self.chunks - chars));
+            let filling = match self.words {
+                Words::Excerpt => ".",
+                Words::Numbers => " ",
+            };
+            text.push_str(&filling.repeat(self.chunks - chars));
         }
         text
     }
@@ -248,7 +287,8 @@ mod tests {
 
     use super::*;
 
-    const SCRIBE: Scribe = Scribe { call: 7, created: 1_700_000_000, chunks: 4 };
+    const SCRIBE: Scribe =
+        Scribe { call: 7, created: 1_700_000_000, chunks: 4, words: Words::Excerpt, length: Length::Full };
 
     fn json(bytes: &[u8]) -> Value {
         serde_json::from_slice(bytes).unwrap()
@@ -287,6 +327,20 @@ mod tests {
         let long = "ö".repeat(100);
         assert!(text(&long).ends_with(&format!(": {}", "ö".repeat(48))), "{}", text(&long));
         assert!(text("say \"x\"").ends_with(": say "), "{}", text("say \"x\""));
+    }
+
+    #[test]
+    fn an_answer_in_numbers_is_json_unless_it_is_cut_short() {
+        let body = chat("hello");
+        let told = |length| {
+            let scribe = Scribe { words: Words::Numbers, length, ..SCRIBE };
+            let choice = json(&scribe.chat(&Ask::chat(&body).unwrap()))["choices"][0].clone();
+            let text = choice["message"]["content"].as_str().unwrap().to_owned();
+            (serde_json::from_str::<Vec<u8>>(&text).ok(), choice["finish_reason"].clone())
+        };
+        let (numbers, reason) = told(Length::Full);
+        assert_eq!((numbers.map(|numbers| numbers.len()), reason), (Some(8), json!("stop")));
+        assert_eq!(told(Length::CutShort), (None, json!("length")));
     }
 
     #[test]

@@ -93,7 +93,7 @@ pub(crate) fn stream_steps(
                 steps.extend([Step::Send(events.bytes.slice(sent..range.start)), Step::Send(event.into())]);
                 return steps;
             }
-            Some(Mishap::Error | Mishap::Overloaded) | None => {}
+            Some(Mishap::Error | Mishap::Overloaded | Mishap::CutShort) | None => {}
         }
     }
     steps.push(Step::Send(events.bytes.slice(sent..)));

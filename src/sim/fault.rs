@@ -20,6 +20,8 @@ pub struct FaultRates {
     pub stall: f64,
     /// An error object inside an answer of status 200: in the middle of a stream, or as the whole body.
     pub in_band: f64,
+    /// A proper answer whose text ends in the middle, as if the model had reached its token limit.
+    pub cut_short: f64,
     /// How long a stalled answer is silent before it goes on.
     #[serde(deserialize_with = "read_duration")]
     pub stall_for: Duration,
@@ -33,6 +35,7 @@ impl Default for FaultRates {
             cut: 0.0,
             stall: 0.0,
             in_band: 0.0,
+            cut_short: 0.0,
             // Longer than the idle timeouts in use (Keywheel's own is 20 s).
             stall_for: Duration::from_secs(30),
         }
@@ -48,16 +51,18 @@ pub(crate) enum Mishap {
     /// For so long.
     Stall(Duration),
     InBand,
+    CutShort,
 }
 
 impl FaultRates {
-    fn shares(&self) -> [(f64, Mishap); 5] {
+    fn shares(&self) -> [(f64, Mishap); 6] {
         [
             (self.error, Mishap::Error),
             (self.overloaded, Mishap::Overloaded),
             (self.cut, Mishap::Cut),
             (self.stall, Mishap::Stall(self.stall_for)),
             (self.in_band, Mishap::InBand),
+            (self.cut_short, Mishap::CutShort),
         ]
     }
 

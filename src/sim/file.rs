@@ -11,7 +11,7 @@ use serde::de::{Deserializer, Error as _};
 use super::fault::FaultRates;
 use super::latency::Latency;
 use super::script::{Availability, Change, Event};
-use super::spec::{Charge, Conduct, HeaderStyle, KeySpec, LimitSpec, Pace, Shape, SimSpec};
+use super::spec::{Charge, Conduct, HeaderStyle, KeySpec, LimitSpec, Pace, Shape, SimSpec, Words};
 
 /// Reads a whole file.
 ///
@@ -74,6 +74,7 @@ struct File {
     failed_calls: Option<Charge>,
     #[serde(default)]
     pace: Pace,
+    words: Option<Words>,
     #[serde(default)]
     faults: FaultRates,
     #[serde(default, rename = "key")]
@@ -135,6 +136,7 @@ impl File {
             refused_calls: self.refused_calls.unwrap_or(usual.refused_calls),
             failed_calls: self.failed_calls.unwrap_or(usual.failed_calls),
             pace: self.pace,
+            words: self.words.unwrap_or(usual.words),
             faults: self.faults,
             script: Vec::new(),
             seed: self.seed.unwrap_or(usual.seed),

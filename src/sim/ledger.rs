@@ -42,6 +42,8 @@ pub enum Outcome {
     Stalled,
     /// An error inside an answer of status 200.
     InBand,
+    /// The text of the answer ended in the middle.
+    CutShort,
 }
 
 /// What an outcome says about the call.
@@ -57,7 +59,7 @@ pub enum OutcomeClass {
 
 impl Outcome {
     /// All outcomes, in order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Served,
         Self::Listed,
         Self::Throttled,
@@ -74,6 +76,7 @@ impl Outcome {
         Self::Cut,
         Self::Stalled,
         Self::InBand,
+        Self::CutShort,
     ];
 
     /// What it says about the call.
@@ -89,7 +92,9 @@ impl Outcome {
             | Self::UnknownModel
             | Self::Down
             | Self::Refused => OutcomeClass::Rejected,
-            Self::Error | Self::Overloaded | Self::Cut | Self::Stalled | Self::InBand => OutcomeClass::Failed,
+            Self::Error | Self::Overloaded | Self::Cut | Self::Stalled | Self::InBand | Self::CutShort => {
+                OutcomeClass::Failed
+            }
         }
     }
 }

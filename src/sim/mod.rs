@@ -69,4 +69,4 @@ pub use ledger::{KeyLedger, Ledger, LimitLedger, Outcome, OutcomeClass, RequestE
 pub use script::{Availability, BadChange, Change, Event};
 pub use server::Sim;
 pub use snippet::provider_toml;
-pub use spec::{Charge, Conduct, HeaderStyle, KeySpec, LimitSpec, Pace, Shape, SimSpec};
+pub use spec::{Charge, Conduct, HeaderStyle, KeySpec, LimitSpec, Pace, Shape, SimSpec, Words};

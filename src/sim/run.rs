@@ -189,6 +189,7 @@ impl Run {
             Some(Mishap::Cut) => Outcome::Cut,
             Some(Mishap::Stall(_)) => Outcome::Stalled,
             Some(Mishap::InBand) => Outcome::InBand,
+            Some(Mishap::CutShort) => Outcome::CutShort,
         };
         if self.spec.failed_calls == Charge::Free && matches!(outcome, Outcome::Error | Outcome::Overloaded) {
             return (outcome, Ruling::Taken { delay, mishap, gauges: Gauges::default(), rng });

@@ -11,7 +11,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use keywheel_actors::clock::{Clock, Moment};
 use serde_json::json;
 
-use super::answer::{Scribe, embeddings, write_json_string};
+use super::answer::{Length, Scribe, embeddings, write_json_string};
 use super::ask::{Ask, Form};
 use super::body::{AnswerBody, HangUp, stream_steps};
 use super::complaint::Complaint;
@@ -76,7 +76,7 @@ pub(crate) async fn answer(
             if !delay.is_zero() {
                 tokio::time::sleep(delay).await;
             }
-            let scribe = scribe(&era, number, now);
+            let scribe = scribe(&era, number, now, mishap);
             let mut answer = taken(&era, scribe, ask, mishap, &mut rng);
             tell_gauges(answer.headers_mut(), &gauges);
             answer
@@ -125,15 +125,23 @@ fn stall_before(ask: &Ask<'_>, mishap: Option<Mishap>) -> Duration {
     match (ask.form, mishap) {
         (Form::Chat | Form::Embeddings, Some(Mishap::Stall(pause))) => pause,
         (Form::ChatStream(_), Some(Mishap::Stall(_)))
-        | (_, Some(Mishap::Error | Mishap::Overloaded | Mishap::Cut | Mishap::InBand) | None) => {
-            Duration::ZERO
-        }
+        | (
+            _,
+            Some(Mishap::Error | Mishap::Overloaded | Mishap::Cut | Mishap::InBand | Mishap::CutShort) | None,
+        ) => Duration::ZERO,
     }
 }
 
-fn scribe(era: &Era, call: u64, now: Moment) -> Scribe {
+fn scribe(era: &Era, call: u64, now: Moment, mishap: Option<Mishap>) -> Scribe {
     let created = era.clock.wall(now).duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    Scribe { call, created, chunks: era.run.spec().pace.chunks }
+    let spec = era.run.spec();
+    let length = match mishap {
+        Some(Mishap::CutShort) => Length::CutShort,
+        Some(Mishap::Error | Mishap::Overloaded | Mishap::Cut | Mishap::Stall(_) | Mishap::InBand) | None => {
+            Length::Full
+        }
+    };
+    Scribe { call, created, chunks: spec.pace.chunks, words: spec.words, length }
 }
 
 fn taken(
@@ -146,7 +154,7 @@ fn taken(
     match mishap {
         Some(Mishap::Error) => return complaint_answer(&Complaint::server_error()),
         Some(Mishap::Overloaded) => return complaint_answer(&Complaint::overloaded()),
-        Some(Mishap::Cut | Mishap::Stall(_) | Mishap::InBand) | None => {}
+        Some(Mishap::Cut | Mishap::Stall(_) | Mishap::InBand | Mishap::CutShort) | None => {}
     }
     let bytes = match ask.form {
         Form::Chat => scribe.chat(ask),
@@ -162,7 +170,7 @@ fn taken(
     match mishap {
         Some(Mishap::Cut) => response(StatusCode::OK, JSON, AnswerBody::cut(&bytes)),
         Some(Mishap::InBand) => json_answer(StatusCode::OK, Complaint::server_error().body()),
-        Some(Mishap::Error | Mishap::Overloaded | Mishap::Stall(_)) | None => {
+        Some(Mishap::Error | Mishap::Overloaded | Mishap::Stall(_) | Mishap::CutShort) | None => {
             json_answer(StatusCode::OK, bytes)
         }
     }

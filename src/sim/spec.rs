@@ -30,6 +30,8 @@ pub struct SimSpec {
     pub failed_calls: Charge,
     /// How fast it answers.
     pub pace: Pace,
+    /// What its texts are.
+    pub words: Words,
     /// What fails by chance.
     pub faults: FaultRates,
     /// What happens when.
@@ -48,6 +50,7 @@ impl Default for SimSpec {
             refused_calls: Charge::Free,
             failed_calls: Charge::Counted,
             pace: Pace::default(),
+            words: Words::Excerpt,
             faults: FaultRates::default(),
             script: Vec::new(),
             seed: 0,
@@ -267,6 +270,16 @@ pub enum HeaderStyle {
     HttpDate,
     /// Nothing at all
     None,
+}
+
+/// What the texts of answers are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Words {
+    /// The prompt's checksum and its beginning.
+    Excerpt,
+    /// The prompt's checksum as a JSON array of eight numbers from 0 to 255.
+    Numbers,
 }
 
 /// Whether something costs quota.

@@ -27,6 +27,15 @@ pub(in crate::batch) fn text_of(body: &[u8]) -> Option<String> {
     said.or_else(parts)
 }
 
+/// Whether the model stopped because its answer had reached the most tokens it was to have.
+pub(super) fn is_cut_short(body: &[u8]) -> bool {
+    let Ok(body) = serde_json::from_slice::<Value>(body) else { return false };
+    body["choices"][0]["finish_reason"] == "length"
+        || body["stop_reason"] == "max_tokens"
+        || body["candidates"][0]["finishReason"] == "MAX_TOKENS"
+        || body["incomplete_details"]["reason"] == "max_output_tokens"
+}
+
 fn parts_of(parts: &Value, field: &str) -> Option<String> {
     joined(parts.as_array()?.iter().filter_map(|part| part[field].as_str().map(str::to_owned)))
 }
@@ -59,6 +68,23 @@ mod tests {
             ("<html>", None),
         ] {
             assert_eq!(text_of(body.as_bytes()).as_deref(), text, "{body}");
+        }
+    }
+
+    #[test]
+    fn every_dialect_tells_that_its_words_ran_out() {
+        for body in [
+            r#"{"choices":[{"message":{"content":"8"},"finish_reason":"length"}]}"#,
+            r#"{"content":[{"type":"text","text":"8"}],"stop_reason":"max_tokens"}"#,
+            r#"{"candidates":[{"content":{"parts":[{"text":"8"}]},"finishReason":"MAX_TOKENS"}]}"#,
+            r#"{"status":"incomplete","incomplete_details":{"reason":"max_output_tokens"}}"#,
+        ] {
+            assert!(is_cut_short(body.as_bytes()), "{body}");
+        }
+        for body in
+            [r#"{"choices":[{"finish_reason":"stop"}]}"#, r#"{"stop_reason":"end_turn"}"#, "[]", "<html>"]
+        {
+            assert!(!is_cut_short(body.as_bytes()), "{body}");
         }
     }
 }

@@ -9,6 +9,7 @@ use keywheel_actors::outcome::Usage;
 use serde::Serialize;
 
 use super::tally::Tally;
+use crate::batch::answer::CacheSummary;
 use crate::exit::Exit;
 
 /// What a run came to.
@@ -52,7 +53,11 @@ pub struct Summary {
     pub retried_rows: u64,
     /// Times that a row moved on to its next provider.
     pub fell_over: u64,
-    /// Tokens of the rows that succeeded.
+    /// Rows that were answered without a call of their own, as an identical one was.
+    pub cached_rows: u64,
+    /// What the cache did; `None` without one.
+    pub cache: Option<CacheSummary>,
+    /// Tokens of all answers, those included that were thrown away.
     pub tokens: TokenSummary,
     /// Each key, in order of provider and name.
     pub keys: Vec<KeySummary>,
@@ -161,6 +166,8 @@ impl Summary {
             waste: ratio(tally.calls.wasted() as f64, tally.rows.ok as f64),
             retried_rows: tally.rows.retried,
             fell_over: keys.fell_over,
+            cached_rows: tally.cached_rows,
+            cache: None,
             tokens: TokenSummary::of(&tally.usage),
             keys: keys.keys.into_iter().map(KeySummary::of).collect(),
             errors: tally.errors.clone(),
@@ -247,6 +254,7 @@ pub(in crate::batch) mod tests {
             },
             usage: Usage { input_tokens: 12_000, output_tokens: 3_400, cached_tokens: 500 },
             errors: BTreeMap::from([("invalid_line", 1), ("server_error", 1), ("too_long", 1)]),
+            cached_rows: 0,
             first_sent: Some(Moment::after_start(Duration::from_secs(1))),
             last_answered: Some(Moment::after_start(Duration::from_secs(11))),
         };
@@ -274,7 +282,7 @@ pub(in crate::batch) mod tests {
             "rows": 100, "ok": 97, "failed": 2, "invalid": 1, "lost": 0, "not_run": 0, "input_read_whole": true,
             "makespan_s": 10.0, "ideal_makespan_s": 9.5, "utilisation": 0.95,
             "calls": 106, "throttled_calls": 3, "dead_key_calls": 1, "provider_fault_calls": 4,
-            "waste": 4.0 / 97.0, "retried_rows": 5, "fell_over": 0,
+            "waste": 4.0 / 97.0, "retried_rows": 5, "fell_over": 0, "cached_rows": 0, "cache": null,
             "tokens": { "input": 12_000, "output": 3_400, "cached": 500 },
             "keys": [
                 { "provider": "local", "key": "k0", "status": "active", "why": null,

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use keywheel_actors::Answer;
 use keywheel_actors::clock::Moment;
 use keywheel_actors::outcome::{Attempt, Reason, Usage};
 
-use crate::batch::answer::Answered;
+use crate::batch::answer::{Answered, Origin};
 use crate::batch::output::line::OutputLine;
 use crate::batch::show::progress::RowCounts;
 
@@ -18,8 +17,10 @@ pub(in crate::batch) struct Tally {
     pub rows: RowCounts,
     /// Calls, by how they ended.
     pub calls: CallCounts,
-    /// Tokens of the rows that succeeded.
+    /// Tokens of all answers, those included that were thrown away.
     pub usage: Usage,
+    /// Rows that were answered without a call of their own, as an identical one was.
+    pub cached_rows: u64,
     /// Rows that failed or were invalid, by code.
     pub errors: BTreeMap<&'static str, u64>,
     /// When the first row was handed to the wheel.
@@ -99,7 +100,8 @@ impl Tally {
             self.calls.note(attempt);
         }
         self.rows.retried += u64::from(answered.attempts.len() > 1);
-        if let Ok(Answer { usage: Some(usage), .. }) = &answered.result {
+        self.cached_rows += u64::from(answered.origin == Origin::Cache);
+        for (_, usage) in answered.paid() {
             self.usage.input_tokens += usage.input_tokens;
             self.usage.output_tokens += usage.output_tokens;
             self.usage.cached_tokens += usage.cached_tokens;

@@ -20,6 +20,12 @@ impl RowHash {
         // No path contains a zero byte, so no two rows look alike joined.
         Self { id: hash(&[custom_id.as_bytes()]), content: hash(&[path.as_bytes(), b"\0", body]) }
     }
+
+    /// Of a line that is rejected: it may have no name, but it has its place. No `custom_id` that
+    /// anybody writes begins with a zero byte.
+    pub(in crate::batch) fn of_rejected(line: u64, raw: &[u8]) -> Self {
+        Self::of(&format!("\0line {line}"), "", raw)
+    }
 }
 
 fn hash(parts: &[&[u8]]) -> u64 {

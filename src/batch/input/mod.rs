@@ -4,6 +4,7 @@ pub(in crate::batch) mod hash;
 pub(in crate::batch) mod read;
 pub(in crate::batch) mod row;
 pub(in crate::batch) mod seen;
+mod sorted;
 
 pub use read::Input;
 pub use row::RunId;

@@ -10,8 +10,9 @@ use std::thread;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::row::{DUPLICATE_CUSTOM_ID, Rejected, Row};
-use super::seen::{SeenIds, Sighting};
+use super::hash::RowHash;
+use super::row::{Rejected, Row};
+use super::seen::{Seen, Sighting};
 use crate::batch::show::progress::Progress;
 
 /// Rows that the reader may be ahead: enough to hide a slow disk, little beside the window.
@@ -37,7 +38,8 @@ pub(in crate::batch) type ReadRow = Result<Row, Rejected>;
 /// # Errors
 /// If no thread can be had.
 pub(in crate::batch) fn spawn<R>(
-    reader: R,
+    input: Input<R>,
+    seen: Seen,
     progress: Arc<Progress>,
 ) -> io::Result<mpsc::Receiver<io::Result<ReadRow>>>
 where
@@ -45,7 +47,7 @@ where
 {
     let (rows, taken) = mpsc::channel(ROWS_AHEAD_MAX);
     thread::Builder::new().name("batch-read".to_owned()).spawn(move || {
-        let mut lines = Lines::new(reader, LINE_BYTES_MAX);
+        let mut lines = Lines::new(input.reader, seen, LINE_BYTES_MAX);
         loop {
             let read = lines.next_row(&progress).transpose();
             let Some(read) = read else {
@@ -67,12 +69,12 @@ struct Lines<R> {
     reader: R,
     line_bytes_max: u64,
     line: u64,
-    seen: SeenIds,
+    seen: Seen,
 }
 
 impl<R: BufRead> Lines<R> {
-    fn new(reader: R, line_bytes_max: u64) -> Self {
-        Self { reader, line_bytes_max, line: 0, seen: SeenIds::default() }
+    fn new(reader: R, seen: Seen, line_bytes_max: u64) -> Self {
+        Self { reader, line_bytes_max, line: 0, seen }
     }
 
     /// The next row; empty lines are passed over. `None` at the end.
@@ -97,34 +99,42 @@ impl<R: BufRead> Lines<R> {
             }
             let line = Bytes::from(bytes);
             let text = line.slice_ref(trimmed(&line));
-            if !text.is_empty() {
-                progress.note_row();
-                return Ok(Some(self.parse(&text)));
+            if text.is_empty() {
+                continue;
+            }
+            match self.sift(&text) {
+                Some(row) => {
+                    progress.note_row();
+                    return Ok(Some(row));
+                }
+                None => progress.note_done_before(),
             }
         }
     }
 
-    fn parse(&mut self, text: &Bytes) -> ReadRow {
-        let row = Row::parse(self.line, text);
-        let custom_id = match &row {
-            Ok(row) => Some(&row.custom_id),
-            Err(rejected) => rejected.custom_id.as_ref(),
+    /// The row on this line, unless an earlier run has written it.
+    fn sift(&mut self, text: &Bytes) -> Option<ReadRow> {
+        let rejected = match Row::parse(self.line, text) {
+            Ok(row) => match self.seen.note(row.hash) {
+                Sighting::First | Sighting::Changed => return Some(Ok(row)),
+                Sighting::Done => return None,
+                Sighting::Again => Rejected::duplicate(self.line, row.custom_id),
+            },
+            Err(Rejected { custom_id: Some(custom_id), .. }) if self.is_met(&custom_id) => {
+                Rejected::duplicate(self.line, custom_id)
+            }
+            Err(rejected) => rejected,
         };
-        let Some(custom_id) = custom_id else {
-            return row;
-        };
-        match self.seen.note(custom_id) {
-            Sighting::First => row,
-            Sighting::Again => Err(Rejected {
-                line: self.line,
-                custom_id: Some(custom_id.clone()),
-                code: DUPLICATE_CUSTOM_ID,
-                message: format!(
-                    "line {}: `custom_id` stands on an earlier line; hint: answers are told apart by it alone",
-                    self.line
-                ),
-            }),
+        let rejected = rejected.of_line(text.clone());
+        match self.seen.note(rejected.hash) {
+            Sighting::Done => None,
+            Sighting::First | Sighting::Again | Sighting::Changed => Some(Err(rejected)),
         }
+    }
+
+    /// Notes the name of a row that can't be sent: a later row of that name is refused as well.
+    fn is_met(&mut self, custom_id: &str) -> bool {
+        self.seen.note(RowHash::of(custom_id, "", b"")) == Sighting::Again
     }
 
     fn too_long(&self) -> Rejected {
@@ -151,10 +161,14 @@ mod tests {
         format!(r#"{{"custom_id":"{id}","url":"/v1/x","body":{{"model":"m"}}}}"#)
     }
 
+    fn input<R>(reader: R) -> Input<R> {
+        Input { reader, bytes_total: None }
+    }
+
     /// What becomes of an input: `line id` for rows, `line code` for rejected ones.
     fn read(text: &str, line_bytes_max: u64) -> (Vec<String>, Progress) {
         let progress = Progress::new(None);
-        let mut lines = Lines::new(text.as_bytes(), line_bytes_max);
+        let mut lines = Lines::new(text.as_bytes(), Seen::new(), line_bytes_max);
         let mut found = Vec::new();
         while let Some(row) = lines.next_row(&progress).unwrap() {
             found.push(match row {
@@ -198,7 +212,7 @@ mod tests {
     fn the_thread_ends_with_the_input_and_with_its_reader() {
         let progress = Arc::new(Progress::new(None));
         let text = format!("{}\n{}\n", row("a"), row("b"));
-        let mut rows = spawn(io::Cursor::new(text), Arc::clone(&progress)).unwrap();
+        let mut rows = spawn(input(io::Cursor::new(text)), Seen::new(), Arc::clone(&progress)).unwrap();
         let mut found = Vec::new();
         while let Some(row) = rows.blocking_recv() {
             found.push(row.unwrap().unwrap().custom_id);
@@ -217,7 +231,7 @@ mod tests {
         }
         let reader = io::BufReader::new(io::Cursor::new(row("a") + "\n").chain(Unplugged));
         let progress = Arc::new(Progress::new(None));
-        let mut rows = spawn(reader, Arc::clone(&progress)).unwrap();
+        let mut rows = spawn(input(reader), Seen::new(), Arc::clone(&progress)).unwrap();
         assert_eq!(rows.blocking_recv().unwrap().unwrap().unwrap().custom_id, "a");
         assert_eq!(rows.blocking_recv().unwrap().unwrap_err().to_string(), "unplugged");
         assert!(rows.blocking_recv().is_none());

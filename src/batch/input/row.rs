@@ -78,13 +78,32 @@ pub(in crate::batch) struct Rejected {
     pub code: &'static str,
     /// What is wrong, with the line's number and a hint.
     pub message: String,
+    /// The line as it stands in the input; of one that is too long, the beginning.
+    pub raw: Bytes,
+    /// What it is known by to a later run: its place and its text, for it may have no name.
+    pub hash: RowHash,
 }
 
 impl Rejected {
     /// A line that can't be sent.
     pub(in crate::batch) fn invalid(line: u64, custom_id: Option<String>, problem: &str) -> Self {
+        Self::because(INVALID_LINE, line, custom_id, problem)
+    }
+
+    /// A line whose `custom_id` stood on an earlier one.
+    pub(in crate::batch) fn duplicate(line: u64, custom_id: String) -> Self {
+        let problem = "`custom_id` stands on an earlier line; hint: answers are told apart by it alone";
+        Self::because(DUPLICATE_CUSTOM_ID, line, Some(custom_id), problem)
+    }
+
+    fn because(code: &'static str, line: u64, custom_id: Option<String>, problem: &str) -> Self {
         let message = format!("line {line}: {}", hushed(problem));
-        Self { line, custom_id, code: INVALID_LINE, message }
+        Self { line, custom_id, code, message, raw: Bytes::new(), hash: RowHash::of_rejected(line, b"") }
+    }
+
+    /// The same, with the text of the line.
+    pub(in crate::batch) fn of_line(self, raw: Bytes) -> Self {
+        Self { hash: RowHash::of_rejected(self.line, &raw), raw, ..self }
     }
 }
 

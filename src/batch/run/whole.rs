@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::drive::{Driven, End, Plan, drive};
 use super::stop::{Stage, Stop};
-use crate::batch::answer::Answered;
+use crate::batch::answer::{Answered, Answers, Cache};
 use crate::batch::books::accounts::Accounts;
 use crate::batch::books::deaths::Deaths;
 use crate::batch::books::ideal::ideal;
@@ -20,6 +20,7 @@ use crate::batch::books::ledger::Ledger;
 use crate::batch::books::summary::{Ending, KeyFacts, RowFacts, Summary};
 use crate::batch::input::read::{self, Input};
 use crate::batch::input::row::RunId;
+use crate::batch::input::seen::Seen;
 use crate::batch::output::write;
 use crate::batch::show::display::{Display, Sources};
 use crate::batch::show::progress::Progress;
@@ -40,6 +41,8 @@ pub struct Options {
     pub window: usize,
     /// How the wheel is to treat each row.
     pub terms: Terms,
+    /// What counts as an answer, and where answers are kept.
+    pub answers: Answers,
     /// Whose limits the ideal time is reckoned from.
     pub accounts: Accounts,
     /// The word to end early.
@@ -64,7 +67,7 @@ where
     R: BufRead + Send + 'static,
     W: Write + Send + 'static,
 {
-    let Options { run, window, terms, accounts, stop } = options;
+    let Options { run, window, terms, answers, accounts, stop } = options;
     let progress = Arc::new(Progress::new(input.bytes_total));
     let ledger = Arc::new(Ledger::open(wheel.board()));
     let events = wheel.events();
@@ -78,9 +81,10 @@ where
     let display = Display::start(screen, sources, wheel.events())?;
 
     let plan = Plan { run, window, stop, clock: wheel.clock(), progress: Arc::clone(&progress) };
+    let send = |request| answers.answer(request, terms, |request, terms| wheel.send(request, terms));
     let mut deaths = Deaths::default();
     let flow = tokio::select! {
-        flow = flow(&plan, input.reader, output, |request| async { Answered::by_wheel(wheel.send(request, terms).await) }) => flow?,
+        flow = flow(&plan, input, output, send) => flow?,
         never = deaths.follow(events, wheel.board(), wheel.clock()) => match never {},
     };
     display.finish();
@@ -92,18 +96,19 @@ where
     let capacities = accounts.capacities(&keys, &deaths, tally.first_sent.unwrap_or(Moment::ZERO));
     let ideal = ideal(tally.calls.needful(), &capacities);
     let fell_over = ledger.fell_over(wheel.board());
-    Ok(flow.summary(&progress, KeyFacts { ideal, keys, fell_over }))
+    let summary = flow.summary(&progress, KeyFacts { ideal, keys, fell_over });
+    Ok(Summary { cache: answers.cache.as_deref().map(Cache::summary), ..summary })
 }
 
 /// Rows through reader, loop and writer: a run as far as it needs no wheel.
-async fn flow<R, W, S, F>(plan: &Plan, reader: R, output: W, send: S) -> io::Result<Flow>
+async fn flow<R, W, S, F>(plan: &Plan, input: Input<R>, output: W, send: S) -> io::Result<Flow>
 where
     R: BufRead + Send + 'static,
     W: Write + Send + 'static,
     S: Fn(Request) -> F,
     F: Future<Output = Answered>,
 {
-    let rows = read::spawn(reader, Arc::clone(&plan.progress))?;
+    let rows = read::spawn(input, Seen::new(), Arc::clone(&plan.progress))?;
     let writer = write::spawn(output)?;
     let driven = drive(plan, rows, writer.lines, send).await;
     let write_error = last_written(plan.stop.clone(), writer.end).await.err();
@@ -225,7 +230,8 @@ mod tests {
             clock: Clock::start(),
             progress: Arc::clone(&progress),
         };
-        let flow = flow(&plan, Cursor::new(input), disk, answer).await.unwrap();
+        let flow =
+            flow(&plan, Input { reader: Cursor::new(input), bytes_total: None }, disk, answer).await.unwrap();
         flow.summary(&progress, KeyFacts::default())
     }
 

@@ -10,6 +10,7 @@ pub struct Progress {
     bytes_total: Option<u64>,
     bytes_read: AtomicU64,
     rows_read: AtomicU64,
+    done_before: AtomicU64,
     input_over: AtomicBool,
     ok: AtomicU64,
     failed: AtomicU64,
@@ -39,7 +40,7 @@ impl RowCounts {
     }
 }
 
-/// How many rows the input has.
+/// How many rows of the input this run has to answer: those that an earlier run has written are left out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::batch) enum Total {
     /// A pipe that is still open.
@@ -61,6 +62,11 @@ impl Progress {
         self.rows_read.load(Ordering::Acquire)
     }
 
+    /// Rows passed over so far because an earlier run has written them; they are not among those read.
+    pub(in crate::batch) fn done_before(&self) -> u64 {
+        self.done_before.load(Ordering::Acquire)
+    }
+
     /// Whether the input has been read to its end.
     pub(in crate::batch) fn input_over(&self) -> bool {
         self.input_over.load(Ordering::Acquire)
@@ -75,8 +81,9 @@ impl Progress {
         let read = self.bytes_read.load(Ordering::Relaxed);
         match self.bytes_total {
             Some(all) if read > 0 && all >= read => {
-                let scaled = u128::from(rows) * u128::from(all) / u128::from(read);
-                Total::About(u64::try_from(scaled).unwrap_or(u64::MAX))
+                let passed_over = self.done_before();
+                let scaled = u128::from(rows + passed_over) * u128::from(all) / u128::from(read);
+                Total::About(u64::try_from(scaled).unwrap_or(u64::MAX).saturating_sub(passed_over))
             }
             Some(_) | None => Total::Unknown,
         }
@@ -110,6 +117,11 @@ impl Progress {
     /// The reader has found one more row.
     pub(in crate::batch) fn note_row(&self) {
         self.rows_read.fetch_add(1, Ordering::Release);
+    }
+
+    /// The reader has passed over a row that an earlier run has written.
+    pub(in crate::batch) fn note_done_before(&self) {
+        self.done_before.fetch_add(1, Ordering::Release);
     }
 
     /// The reader has reached the end.
@@ -146,6 +158,18 @@ mod tests {
         assert_eq!(progress.total(), Total::About(20));
         progress.note_input_over();
         assert_eq!(progress.total(), Total::Exactly(2));
+    }
+
+    #[test]
+    fn rows_of_an_earlier_run_are_no_part_of_the_total() {
+        let progress = Progress::new(Some(1_000));
+        progress.note_bytes(100);
+        progress.note_done_before();
+        progress.note_done_before();
+        assert_eq!(progress.total(), Total::About(18));
+        progress.note_row();
+        progress.note_input_over();
+        assert_eq!((progress.total(), progress.done_before()), (Total::Exactly(1), 2));
     }
 
     #[test]

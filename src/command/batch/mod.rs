@@ -2,6 +2,7 @@
 //!
 //! Each group of flags is a file of its own, with what it opens or decides.
 
+mod answer;
 mod input;
 mod output;
 mod show;
@@ -17,6 +18,7 @@ use crate::exit::Exit;
 use crate::session::Session;
 use crate::ui::screen::say;
 
+use answer::AnswerArgs;
 use input::InputArgs;
 use output::OutputArgs;
 use show::ShowArgs;
@@ -50,11 +52,8 @@ pub struct Args {
     #[arg(long, value_name = "ROWS", default_value_t = WINDOW_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=WINDOW_MAX))]
     concurrency: u32,
 
-    /// Calls of a row that may fail by a provider's fault before the row fails
-    ///
-    /// Throttled calls and dead keys cost a row none of these.
-    #[arg(long, value_name = "CALLS", default_value_t = Terms::default().attempts_max, value_parser = clap::value_parser!(u32).range(1..))]
-    attempts: u32,
+    #[command(flatten)]
+    answer: AnswerArgs,
 
     #[command(flatten)]
     show: ShowArgs,
@@ -68,6 +67,7 @@ impl Args {
     /// by the summary and the exit code.
     pub fn run(&self, source: &Source) -> anyhow::Result<Exit> {
         let input = self.input.open()?;
+        let answers = self.answer.open()?;
         // Before the output is touched: another run with these keys may be writing it.
         let session = Session::start(source, "batch", |warning| say(&format!("warning: {warning}")))?;
         let accounts = Accounts::of(&session.config().wheel);
@@ -81,7 +81,8 @@ impl Args {
             let options = Options {
                 run: RunId::random(),
                 window,
-                terms: Terms { attempts_max: self.attempts, ..Terms::default() },
+                terms: Terms { attempts_max: self.answer.attempts, ..Terms::default() },
+                answers,
                 accounts,
                 stop: Stop::on_ctrl_c(),
             };
@@ -135,7 +136,7 @@ mod tests {
     #[test]
     fn defaults_are_what_the_help_says() {
         let args = args(&["in.jsonl", "-o", "out.jsonl"]);
-        assert_eq!((args.concurrency, args.attempts), (2_048, 5));
+        assert_eq!((args.concurrency, args.answer.attempts), (2_048, 5));
         assert!(!args.output.force && !args.show.json && !args.show.quiet);
         assert!(Cli::try_parse_from(["batch", "in.jsonl"]).is_err(), "an output must be named");
         for nonsense in [["--concurrency", "0"], ["--concurrency", "20000"], ["--attempts", "0"]] {
