@@ -6,8 +6,6 @@ use crate::config::{ConfigError, EditError};
 use crate::sim::file::FileError;
 
 /// How a command ended.
-///
-/// Code 4 is kept free for runs that a budget or a deadline stops.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exit {
     /// Everything that was asked for is done: 0.
@@ -21,6 +19,8 @@ pub enum Exit {
     RowsFailed,
     /// What was asked for is done, but something of it needs a person: 3 too.
     Attention,
+    /// One of the limits that the caller gave ended it before everything was done: 4.
+    Stopped,
     /// Ended by Ctrl-C before everything was done: 130, as shells have it (128 + SIGINT).
     Interrupted,
 }
@@ -33,6 +33,7 @@ impl Exit {
             Self::Broken => 1,
             Self::Usage => 2,
             Self::RowsFailed | Self::Attention => 3,
+            Self::Stopped => 4,
             Self::Interrupted => 130,
         }
     }
@@ -80,9 +81,16 @@ mod tests {
 
     #[test]
     fn codes_are_the_documented_ones() {
-        let codes =
-            [Exit::Done, Exit::Broken, Exit::Usage, Exit::RowsFailed, Exit::Attention, Exit::Interrupted]
-                .map(Exit::code);
-        assert_eq!(codes, [0, 1, 2, 3, 3, 130]);
+        let codes = [
+            Exit::Done,
+            Exit::Broken,
+            Exit::Usage,
+            Exit::RowsFailed,
+            Exit::Attention,
+            Exit::Stopped,
+            Exit::Interrupted,
+        ]
+        .map(Exit::code);
+        assert_eq!(codes, [0, 1, 2, 3, 3, 4, 130]);
     }
 }

@@ -10,6 +10,7 @@ pub mod check;
 pub mod config;
 pub mod demo;
 pub mod failures;
+pub mod money;
 pub mod session;
 pub mod sim;
 

@@ -396,7 +396,7 @@ keywheel.toml:34:14: route.fast.candidates: expected a list, found text
   hint: put it in brackets
 
 keywheel.toml:35:2: telemetry: there is no field `telemetry`
-  hint: choose among fallback_order, rotation, timeouts, provider, route, state, failures, server, admin"#;
+  hint: choose among fallback_order, rotation, timeouts, provider, route, currency, price, state, failures, server, admin"#;
 
 #[test]
 fn no_mistake_hides_another() {

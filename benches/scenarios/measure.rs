@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use keywheel::batch::{self, Accounts, Answers, Ending, Input, Options, RunId, Stop};
+use keywheel::batch::{self, Accounts, Answers, Ending, Input, Options, Recorder, RunId, RunLimits, Stop};
 use keywheel::command::engine;
 use keywheel::sim::{Ledger, Outcome, OutcomeClass, Sim};
 use keywheel::ui::screen::Screen;
@@ -81,13 +81,16 @@ fn run(scenario: &Scenario, sim: &Sim) -> anyhow::Result<(Duration, Vec<u8>)> {
         answers: Answers::default(),
         accounts: Accounts::of(&spec),
         stop: Stop::never(),
+        recorder: Recorder::default(),
+        limits: RunLimits::default(),
     };
     let wheel = engine::start(spec)?;
     let rows = scenario.input();
-    let input = Input { bytes_total: Some(rows.len() as u64), reader: Cursor::new(rows) };
+    let bytes_total = rows.len() as u64;
+    let input = Input::new(Cursor::new(rows), Some(bytes_total));
     let output = Output::default();
     let begun = Instant::now();
-    let run = batch::run(options, &wheel, input, output.clone(), Screen::Quiet);
+    let run = batch::run(options, &wheel, input, batch::Output::stream(output.clone()), Screen::Quiet);
     let summary = wheel.runtime().block_on(run).context("can't start the batch")?;
     let makespan = begun.elapsed();
     ensure!(summary.ending == Ending::Complete, "the batch ended early: {:?}", summary.fault);

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use keywheel_actors::request::Terms;
 use tokio::runtime::Runtime;
 
-use crate::batch::{self, Accounts, Answers, Input, Options, RunId, Stop, report};
+use crate::batch::{self, Accounts, Answers, Input, Options, Recorder, RunId, RunLimits, Stop, report};
 use crate::command::engine;
 use crate::config::Source;
 use crate::demo;
@@ -66,7 +66,8 @@ impl Args {
             "Watch: k9 is invalid; k4 runs out of money at 3 s; k0 is cut to a tenth at 4 s; alpha is down from 5.5 s to 7 s.\n",
         );
         let rows = demo::rows();
-        let input = Input { bytes_total: Some(rows.len() as u64), reader: Cursor::new(rows) };
+        let bytes_total = rows.len() as u64;
+        let input = Input::new(Cursor::new(rows), Some(bytes_total));
         let summary = wheel.runtime().block_on(async {
             let options = Options {
                 run: RunId::fixed("demo"),
@@ -75,8 +76,10 @@ impl Args {
                 answers: Answers::default(),
                 accounts,
                 stop: Stop::on_ctrl_c(),
+                recorder: Recorder::default(),
+                limits: RunLimits::default(),
             };
-            batch::run(options, &wheel, input, output, engine::screen(style)).await
+            batch::run(options, &wheel, input, batch::Output::stream(output), engine::screen(style)).await
         });
         let summary = summary.context("can't start the batch")?;
         say(&report(&summary, style));

@@ -31,10 +31,11 @@ struct List {
     item: &'static str,
 }
 
-const LISTS: [List; 4] = [
+const LISTS: [List; 5] = [
     List { path: &["provider"], naming: "id", item: "provider" },
     List { path: &["provider", "key"], naming: "name", item: "key" },
     List { path: &["route"], naming: "model", item: "route" },
+    List { path: &["price"], naming: "model", item: "price" },
     List { path: &["server", "client"], naming: "name", item: "client" },
 ];
 

@@ -14,6 +14,7 @@ use super::layer;
 use super::ledger::{Ledger, report_repeats};
 use super::outline::ProviderOutline;
 use super::preset::Validity;
+use super::price;
 use super::problem::{ConfigError, Place, Problem};
 use super::provider::{self, Defaults, Provider};
 use super::rotation::{self, Level};
@@ -21,6 +22,7 @@ use super::route;
 use super::secret::{Purpose, Vault};
 use super::source::{self, Source, Written};
 use super::tree::{Fields, Node};
+use crate::money::Prices;
 
 /// Permission bits: the group or everybody may read it.
 const READABLE_BY_MORE: u32 = 0o044;
@@ -29,8 +31,19 @@ const READABLE_BY_MORE: u32 = 0o044;
 const UNUSED_SECTIONS: [&str; 1] = ["server"];
 
 /// What the top of a file may say.
-pub(super) const FIELDS: [&str; 9] =
-    ["fallback_order", "rotation", "timeouts", "provider", "route", "state", "failures", "server", "admin"];
+pub(super) const FIELDS: [&str; 11] = [
+    "fallback_order",
+    "rotation",
+    "timeouts",
+    "provider",
+    "route",
+    "currency",
+    "price",
+    "state",
+    "failures",
+    "server",
+    "admin",
+];
 
 /// A configuration without mistakes. Its `Debug` hides the secrets.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +54,8 @@ pub struct Config {
     pub validity: BTreeMap<ProviderId, Validity>,
     /// Providers with `enabled = false`; they take no part in the wheel.
     pub disabled: Vec<ProviderId>,
+    /// What the models cost.
+    pub prices: Prices,
     /// The files that belong to it.
     pub home: Home,
     /// The file that was read. `None` for a configuration made in memory.
@@ -130,6 +145,7 @@ fn resolve(
 
     let fallback_order = route::read_fallback_order(fields.get("fallback_order"), &providers);
     let routes = route::read(fields.get("route"), &providers);
+    let prices = price::read(&fields, &providers);
     let disabled = providers.iter().filter(|provider| !provider.enabled).filter_map(route::id_of).collect();
     let outlines = providers.iter_mut().filter_map(|provider| provider.outline.take()).collect();
     let validity =
@@ -139,6 +155,7 @@ fn resolve(
         wheel: WheelSpec { providers, routes, fallback_order, ..WheelSpec::default() },
         validity,
         disabled,
+        prices,
         home: home::read(&fields, source, &written.path),
         path: Some(written.path.clone()),
         warnings: Vec::new(),

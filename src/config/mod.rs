@@ -29,6 +29,7 @@ mod outline;
 mod place;
 mod placeholder;
 mod preset;
+mod price;
 mod problem;
 mod provider;
 mod rotation;

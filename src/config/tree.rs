@@ -16,6 +16,7 @@ use super::lookalike::looks_secret;
 use super::place::{Spot, Step};
 use super::problem::{Place, Problem};
 use super::suggest;
+use crate::money::{Money, NotMoney};
 
 /// Longer durations are slips of the unit.
 pub(super) const DURATION_MAX: Duration = Duration::from_secs(366 * 86_400);
@@ -210,6 +211,27 @@ impl<'a> Node<'a> {
             self.wrong(format!("must be from {} to {}, is {number}", range.start(), range.end()), None);
         }
         fitting
+    }
+
+    /// An amount of money, exactly as it is written.
+    pub(super) fn amount(&self) -> Option<Money> {
+        const HINT: &str = "write a plain number such as 0.15";
+        let text = match &self.value.kind {
+            ValueKind::I64(number) => number.to_string(),
+            // The shortest decimal that reads as this float is the one that was written: all with at most
+            // fifteen digits are told apart.
+            ValueKind::Float(number) => number.to_string(),
+            ValueKind::String(text) if self.is_bare() => text.trim().to_owned(),
+            ValueKind::String(text) if text.parse::<Money>().is_ok() => {
+                self.wrong_kind("an amount of money", Some("write it without quotes"));
+                return None;
+            }
+            _ => {
+                self.wrong_kind("an amount of money", Some(HINT));
+                return None;
+            }
+        };
+        text.parse().map_err(|error: NotMoney| self.wrong(error.to_string(), Some(HINT.to_owned()))).ok()
     }
 
     /// A duration of at least `least`.

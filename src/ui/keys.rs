@@ -1,6 +1,7 @@
 //! One line for each key: its status, its pace, and what it did in the last seconds.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use keywheel_actors::board::{Cause, KeyState, KeyStatus, KeyView, ProviderView};
 use keywheel_actors::clock::Moment;
@@ -8,6 +9,7 @@ use keywheel_actors::id::{KeyId, ProviderId};
 use keywheel_actors::outcome::Reason;
 use keywheel_actors::unit::format_duration;
 
+use super::fit::cut;
 use super::number;
 use super::strip::{SLOTS_MAX, Strip};
 use super::style::{Colour, Style};
@@ -17,6 +19,15 @@ const LINES_MAX: usize = 16;
 
 /// Longer names are cut, so that the strips stay under one another.
 const NAME_CHARS_MAX: usize = 24;
+
+/// Longer reasons are cut: `rate_limited 12.3s: quota_used_up` still fits.
+const WHY_CHARS_MAX: usize = 34;
+
+/// A shorter strip tells less than the counts beside it: three seconds.
+const STRIP_CELLS_MIN: usize = 12;
+
+/// Blanks between two columns.
+const GAP: usize = 2;
 
 /// The states in the order of every listing.
 const STATES: [KeyState; 4] = [KeyState::Active, KeyState::RateLimited, KeyState::Failed, KeyState::Disabled];
@@ -36,38 +47,133 @@ impl KeyPanel {
         }
     }
 
-    /// The lines: one each for the first keys, and one that tells of the others.
-    pub fn lines(&self, keys: &[(KeyId, KeyView)], now: Moment, style: Style) -> Vec<String> {
+    /// The lines: one each for the first keys, and one that tells of the others. None is wider than `width`.
+    pub fn lines(&self, keys: &[(KeyId, KeyView)], now: Moment, style: Style, width: usize) -> Vec<String> {
         let shown = &keys[..keys.len().min(LINES_MAX)];
         let several_providers = keys.windows(2).any(|pair| pair[0].0.provider != pair[1].0.provider);
-        let names: Vec<String> = shown.iter().map(|(id, _)| name(id, several_providers)).collect();
-        let name_width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-        let peak = self.strips.values().map(Strip::peak).max().unwrap_or(0);
         let idle = Strip::default();
-        let mut lines: Vec<String> = shown
+        let rows: Vec<Row<'_>> = shown
             .iter()
-            .zip(names)
-            .map(|((id, view), name)| {
-                let strip = self.strips.get(id).unwrap_or(&idle);
-                let (mark, colour) = mark(view.status.state);
-                let line = format!(
-                    "{} {name:<name_width$} {:>8} calls {:>9} {:>4} in flight  {:>SLOTS_MAX$}  {}",
-                    style.paint(colour, mark),
-                    number::count(view.counts.calls),
-                    number::rate(strip.per_second()),
-                    view.in_flight,
-                    strip.draw(peak),
-                    style.paint(colour, &why(&view.status, now)),
-                );
-                line.trim_end().to_owned()
-            })
+            .map(|(id, view)| Row::of(id, view, self.strips.get(id).unwrap_or(&idle), now, several_providers))
             .collect();
+        let columns = Columns::of(&rows, width);
+        let peak = self.strips.values().map(|strip| strip.peak(columns.strip)).max().unwrap_or(0);
+        let mut lines: Vec<String> = rows.iter().map(|row| columns.draw(row, peak, style)).collect();
         let others = &keys[shown.len()..];
         if !others.is_empty() {
-            lines
-                .push(style.paint(Colour::Grey, &format!("… and {} more: {}", others.len(), states(others))));
+            let text = format!("… and {} more: {}", others.len(), states(others));
+            lines.push(style.paint(Colour::Grey, &cut(&text, width)));
         }
         lines
+    }
+
+    /// Calls that a key ended a second, lately; zero for one that isn't known yet.
+    pub fn per_second(&self, key: &KeyId) -> f64 {
+        self.strips.get(key).map_or(0.0, Strip::per_second)
+    }
+}
+
+/// The texts of one key's line.
+struct Row<'a> {
+    mark: &'static str,
+    colour: Colour,
+    name: String,
+    rate: String,
+    calls: String,
+    in_flight: String,
+    strip: &'a Strip,
+    why: String,
+}
+
+impl<'a> Row<'a> {
+    fn of(id: &KeyId, view: &KeyView, strip: &'a Strip, now: Moment, with_provider: bool) -> Self {
+        let (mark, colour) = mark(view.status.state);
+        let rate = match view.permitted_per_second {
+            Some(permitted) => format!("{:.1}/{permitted:.1} /s", strip.per_second()),
+            None => format!("{:.1} /s", strip.per_second()),
+        };
+        Self {
+            mark,
+            colour,
+            name: name(id, with_provider),
+            rate,
+            calls: format!("{} calls", number::count(view.counts.calls)),
+            in_flight: format!("{} in flight", view.in_flight),
+            strip,
+            why: cut(&why(&view.status, now), WHY_CHARS_MAX),
+        }
+    }
+}
+
+/// How wide each column is. A column without room is 0 wide and not shown.
+struct Columns {
+    name: usize,
+    rate: usize,
+    calls: usize,
+    in_flight: usize,
+    strip: usize,
+    why: usize,
+}
+
+impl Columns {
+    /// Shares `width` out: the strip has what the others leave, and the counts make way for it.
+    fn of(rows: &[Row<'_>], width: usize) -> Self {
+        let widest = |text: for<'b> fn(&'b Row<'_>) -> &'b str| {
+            rows.iter().map(|row| text(row).chars().count()).max().unwrap_or(0)
+        };
+        let mut columns = Self {
+            name: widest(|row| &row.name),
+            rate: widest(|row| &row.rate),
+            calls: widest(|row| &row.calls),
+            in_flight: widest(|row| &row.in_flight),
+            strip: 0,
+            why: widest(|row| &row.why),
+        };
+        if columns.room(width) < STRIP_CELLS_MIN {
+            columns.in_flight = 0;
+        }
+        if columns.room(width) < STRIP_CELLS_MIN {
+            columns.calls = 0;
+        }
+        let room = columns.room(width);
+        columns.strip = if room < STRIP_CELLS_MIN { 0 } else { room.min(SLOTS_MAX) };
+        // In a terminal this narrow a cut reason is still better than a wrapped line.
+        let taken = columns.taken() - if columns.why > 0 { columns.why + GAP } else { 0 };
+        columns.why = columns.why.min(width.saturating_sub(taken + GAP));
+        columns
+    }
+
+    /// Cells left for a strip.
+    fn room(&self, width: usize) -> usize {
+        width.saturating_sub(self.taken() + GAP)
+    }
+
+    fn taken(&self) -> usize {
+        let columns = [self.rate, self.calls, self.in_flight, self.strip, self.why];
+        2 + self.name + columns.iter().filter(|cells| **cells > 0).map(|cells| cells + GAP).sum::<usize>()
+    }
+
+    fn draw(&self, row: &Row<'_>, peak: u64, style: Style) -> String {
+        let name = self.name;
+        let mut line = format!("{} {:<name$}", style.paint(row.colour, row.mark), row.name);
+        let strip = row.strip.draw(peak, self.strip);
+        let columns = [
+            (self.rate, row.rate.as_str()),
+            (self.calls, &row.calls),
+            (self.in_flight, &row.in_flight),
+            (self.strip, &strip),
+        ];
+        for (cells, text) in columns {
+            if cells > 0 {
+                // A line in memory takes any text.
+                let _ = write!(line, "  {text:>cells$}");
+            }
+        }
+        if self.why > 0 {
+            line.push_str("  ");
+            line.push_str(&style.paint(row.colour, &cut(&row.why, self.why)));
+        }
+        line.trim_end().to_owned()
     }
 }
 
@@ -129,12 +235,7 @@ pub const fn mark(state: KeyState) -> (&'static str, Colour) {
 
 fn name(id: &KeyId, with_provider: bool) -> String {
     let whole = if with_provider { id.to_string() } else { id.key.to_string() };
-    if whole.chars().count() <= NAME_CHARS_MAX {
-        return whole;
-    }
-    let mut cut: String = whole.chars().take(NAME_CHARS_MAX - 1).collect();
-    cut.push('…');
-    cut
+    cut(&whole, NAME_CHARS_MAX)
 }
 
 #[cfg(test)]
@@ -151,7 +252,7 @@ mod tests {
     fn key(provider: &str, name: &str, status: KeyStatus, succeeded: u64) -> (KeyId, KeyView) {
         let id = KeyId { provider: provider.into(), key: name.into() };
         let counts = KeyCounts { calls: succeeded, succeeded, ..KeyCounts::default() };
-        (id, KeyView { status, counts, in_flight: 3, ..KeyView::default() })
+        (id, KeyView { status, counts, in_flight: 3, permitted_per_second: Some(25.0), ..KeyView::default() })
     }
 
     fn resting(state: KeyState, cause: Cause, until: Option<Duration>) -> KeyStatus {
@@ -177,18 +278,48 @@ mod tests {
         panel.tick(&after);
         let blank = " ".repeat(SLOTS_MAX - 1);
         assert_eq!(
-            panel.lines(&after, NOW, Style::Plain),
+            panel.lines(&after, NOW, Style::Plain, 200),
             [
-                format!("● k0       1,204 calls    16.0/s    3 in flight  {blank}█"),
-                format!("◐ spare        7 calls     0.0/s    3 in flight  {blank}░  rate_limited 12.3s"),
+                format!("● k0     16.0/25.0 /s  1,204 calls  3 in flight  {blank}█"),
+                format!("◐ spare   0.0/25.0 /s      7 calls  3 in flight  {blank}░  rate_limited 12.3s"),
             ]
         );
     }
 
     #[test]
+    fn a_narrow_terminal_keeps_what_matters_and_never_wraps() {
+        let mut keys =
+            vec![key("local", "k0", KeyStatus::default(), 0), key("local", "spare", throttled(), 0)];
+        let mut panel = KeyPanel::default();
+        for calls in 0..60 {
+            keys[0].1.counts.succeeded = calls;
+            panel.tick(&keys);
+        }
+        let drawn = |width| panel.lines(&keys, NOW, Style::Plain, width);
+        assert_eq!(
+            drawn(60),
+            [
+                "● k0     4.0/25.0 /s  ██████████████████",
+                "◐ spare  0.0/25.0 /s  ░░░░░░░░░░░░░░░░░░  rate_limited 12.3s",
+            ]
+        );
+        assert_eq!(
+            drawn(80),
+            [
+                "● k0     4.0/25.0 /s  0 calls  3 in flight  ████████████████",
+                "◐ spare  0.0/25.0 /s  0 calls  3 in flight  ░░░░░░░░░░░░░░░░  rate_limited 12.3s",
+            ]
+        );
+        assert_eq!(drawn(40)[1], "◐ spare  0.0/25.0 /s  rate_limited 12.3s");
+        for width in 30..=200 {
+            assert!(drawn(width).iter().all(|line| line.chars().count() <= width), "{width}");
+        }
+    }
+
+    #[test]
     fn colours_go_with_the_status() {
         let disabled = resting(KeyState::Disabled, Cause::Fault(Reason::BadCredential), None);
-        let lines = KeyPanel::default().lines(&[key("local", "k0", disabled, 1)], NOW, Style::Coloured);
+        let lines = KeyPanel::default().lines(&[key("local", "k0", disabled, 1)], NOW, Style::Coloured, 200);
         assert!(lines[0].starts_with("\u{1b}[31m✗\u{1b}[0m k0 "), "{}", lines[0]);
         assert!(lines[0].ends_with("\u{1b}[31mdisabled: bad_credential\u{1b}[0m"), "{}", lines[0]);
     }
@@ -224,7 +355,7 @@ mod tests {
             key("openai", "team-a", KeyStatus::default(), 0),
             key("vertex", "a-name-that-goes-on-and-on", KeyStatus::default(), 0),
         ];
-        let lines = KeyPanel::default().lines(&keys, NOW, Style::Plain);
+        let lines = KeyPanel::default().lines(&keys, NOW, Style::Plain, 200);
         assert!(lines[0].starts_with("● openai/team-a            "), "{}", lines[0]);
         assert!(lines[1].starts_with("● vertex/a-name-that-goes… "), "{}", lines[1]);
     }
@@ -237,7 +368,7 @@ mod tests {
             keys[place].1.status = throttled();
         }
         keys[30].1.status = resting(KeyState::Disabled, Cause::Operator, None);
-        let lines = KeyPanel::default().lines(&keys, NOW, Style::Plain);
+        let lines = KeyPanel::default().lines(&keys, NOW, Style::Plain, 200);
         assert_eq!(lines.len(), 17);
         assert_eq!(lines[16], "… and 20 more: 16 active, 3 rate_limited, 1 disabled");
     }

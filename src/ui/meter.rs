@@ -23,6 +23,14 @@ impl Meter {
         }
     }
 
+    /// Whether it looks back as far as it ever will.
+    pub fn is_settled(&self) -> bool {
+        match (self.readings.front(), self.readings.back()) {
+            (Some((first, _)), Some((last, _))) => last.since(*first) >= LOOK_BACK,
+            (None, _) | (_, None) => false,
+        }
+    }
+
     /// What the counter gained a second; zero before the second reading.
     pub fn per_second(&self) -> f64 {
         let (Some((first_at, first)), Some((last_at, last))) = (self.readings.front(), self.readings.back())
@@ -49,11 +57,13 @@ mod tests {
         meter.note(at(0), 0);
         assert!(meter.per_second().abs() < f64::EPSILON);
         meter.note(at(2), 100);
+        assert!(!meter.is_settled());
         assert!((meter.per_second() - 50.0).abs() < 1e-9);
         for second in 3..=20 {
             meter.note(at(second), 100);
         }
         assert!(meter.per_second().abs() < f64::EPSILON, "the busy time is out of sight");
         assert_eq!(meter.readings.len(), 11);
+        assert!(meter.is_settled());
     }
 }

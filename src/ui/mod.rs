@@ -5,6 +5,7 @@
 
 pub mod bar;
 pub mod feed;
+pub mod fit;
 pub mod keys;
 pub mod meter;
 pub mod number;

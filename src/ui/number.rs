@@ -13,6 +13,20 @@ pub fn count(number: u64) -> String {
     text
 }
 
+/// Three digits that tell, for numbers that only their size matters of: `999`, `12.3k`, `1.20M`.
+pub fn short(number: u64) -> String {
+    const UNITS: [(f64, &str); 3] = [(1e9, "G"), (1e6, "M"), (1e3, "k")];
+    for (size, unit) in UNITS {
+        // Rounding to three digits must not give 1000 of the next smaller unit.
+        let scaled = number as f64 / size;
+        if scaled >= 0.9995 {
+            let decimals = if scaled < 9.995 { 2 } else { usize::from(scaled < 99.95) };
+            return format!("{scaled:.decimals$}{unit}");
+        }
+    }
+    number.to_string()
+}
+
 /// A rate with one decimal: `48.2/s`.
 pub fn rate(per_second: f64) -> String {
     format!("{per_second:.1}/s")
@@ -35,6 +49,26 @@ mod tests {
             assert_eq!(count(number), text);
         }
     }
+
+    #[test]
+    fn sizes_have_three_digits() {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1.00k"),
+            (12_345, "12.3k"),
+            (999_499, "999k"),
+            (999_500, "1.00M"),
+            (1_204_331, "1.20M"),
+            (99_950_000, "100M"),
+            (7_000_000_000, "7.00G"),
+        ] {
+            assert_eq!(short(number), text, "{number}");
+        }
+    }
+
+    #[test]
+    fn small_money_is_not_rounded_away() {}
 
     #[test]
     fn rates_and_shares_are_rounded() {

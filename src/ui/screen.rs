@@ -19,6 +19,8 @@ pub enum Screen {
     Live(Block),
     /// One plain line now and then.
     Lines,
+    /// One JSON object a second, for programs.
+    Json,
     /// Nothing.
     Quiet,
 }
@@ -47,6 +49,12 @@ impl Block {
     /// Whether its lines may have colours.
     pub const fn style(&self) -> Style {
         self.style
+    }
+
+    /// Cells of a line of the terminal.
+    pub fn width(&self) -> usize {
+        let (_, columns) = console::Term::stderr().size();
+        usize::from(columns)
     }
 
     /// Shows these lines in place of the ones before; each is cut to the terminal's width.

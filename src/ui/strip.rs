@@ -11,8 +11,11 @@ use keywheel_actors::board::{KeyState, KeyView};
 /// The time that one character stands for.
 pub const SLOT: Duration = Duration::from_millis(250);
 
-/// Characters in a strip: ten seconds, and a line still fits a terminal of 100 columns.
-pub const SLOTS_MAX: usize = 40;
+/// Characters in a strip: half a minute, on a terminal that has the room.
+pub const SLOTS_MAX: usize = 120;
+
+/// Slots that a rate looks back: ten seconds.
+const RATE_SLOTS: usize = 40;
 
 /// Eight heights, as the block elements have them.
 const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -58,23 +61,26 @@ impl Strip {
         });
     }
 
-    /// The most calls that ended in one slot: what the heights of a panel are measured by.
-    pub fn peak(&self) -> u64 {
-        self.calls().max().unwrap_or(0)
+    /// The most calls that ended in one of the last `cells` slots: what the heights of a panel are measured by.
+    pub fn peak(&self, cells: usize) -> u64 {
+        self.calls().skip(self.slots.len().saturating_sub(cells)).max().unwrap_or(0)
     }
 
-    /// Calls ended a second, over the slots in sight.
+    /// Calls ended a second, over the last ten seconds.
     pub fn per_second(&self) -> f64 {
-        if self.slots.is_empty() {
+        let slots = self.slots.len().min(RATE_SLOTS);
+        if slots == 0 {
             return 0.0;
         }
-        self.calls().sum::<u64>() as f64 / (SLOT.as_secs_f64() * self.slots.len() as f64)
+        let calls: u64 = self.calls().skip(self.slots.len() - slots).sum();
+        calls as f64 / (SLOT.as_secs_f64() * slots as f64)
     }
 
-    /// The strip, the latest slot last; `peak` calls are the full height.
-    pub fn draw(&self, peak: u64) -> String {
+    /// The last `cells` slots, the latest last; `peak` calls are the full height.
+    pub fn draw(&self, peak: u64, cells: usize) -> String {
         self.slots
             .iter()
+            .skip(self.slots.len().saturating_sub(cells))
             .map(|slot| match slot {
                 Slot::Worked(calls) => height(*calls, peak),
                 Slot::Idle => '·',
@@ -116,7 +122,7 @@ mod tests {
     fn shows_work_rest_and_the_end_of_a_key() {
         let mut strip = Strip::default();
         strip.tick(&view(100, KeyState::Active));
-        assert_eq!(strip.draw(8), "", "what a key did before is no news");
+        assert_eq!(strip.draw(8, 40), "", "what a key did before is no news");
         for (succeeded, state) in [
             (108, KeyState::Active),
             (112, KeyState::Active),
@@ -129,8 +135,9 @@ mod tests {
         ] {
             strip.tick(&view(succeeded, state));
         }
-        assert_eq!(strip.draw(8), "█▄▁·▁░░✗");
-        assert_eq!(strip.peak(), 8);
+        assert_eq!(strip.draw(8, 40), "█▄▁·▁░░✗");
+        assert_eq!(strip.draw(8, 3), "░░✗");
+        assert_eq!((strip.peak(40), strip.peak(4)), (8, 1));
         assert!((strip.per_second() - 7.0).abs() < 1e-9, "14 calls in 2 s");
     }
 
@@ -141,17 +148,18 @@ mod tests {
         let counts =
             KeyCounts { throttled: 1, failed: 1, cancelled: 1, succeeded: 1, ..KeyCounts::default() };
         strip.tick(&KeyView { counts, ..KeyView::default() });
-        assert_eq!(strip.peak(), 4);
+        assert_eq!(strip.peak(40), 4);
     }
 
     #[test]
-    fn keeps_the_last_forty_slots() {
+    fn keeps_the_last_half_minute_and_rates_the_last_ten_seconds() {
         let mut strip = Strip::default();
-        for done in 0..100 {
-            strip.tick(&view(done / 50 * 50, KeyState::Active));
+        for done in 0..300 {
+            strip.tick(&view(done / 250 * 50, KeyState::Active));
         }
-        assert_eq!(strip.draw(1).chars().count(), SLOTS_MAX);
-        assert_eq!(strip.peak(), 0, "the busy slot is out of sight");
+        assert_eq!(strip.draw(1, 500).chars().count(), SLOTS_MAX);
+        assert_eq!((strip.peak(SLOTS_MAX), strip.peak(40)), (50, 0));
+        assert!(strip.per_second().abs() < f64::EPSILON, "that was more than ten seconds ago");
     }
 
     #[test]

@@ -6,6 +6,8 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
+use futures_util::future::Either;
 use keywheel_actors::error::SendError;
 use keywheel_actors::outcome::{Attempt, Reason, Scope, Usage};
 use keywheel_actors::request::{Request, Terms};
@@ -26,23 +28,36 @@ pub struct Answers {
 
 impl Answers {
     /// Answers one row. `send` is the wheel.
-    pub(in crate::batch) async fn answer<S, F>(&self, request: Request, terms: Terms, send: S) -> Answered
+    pub(in crate::batch) fn answer<S, F>(
+        &self,
+        request: Request,
+        terms: Terms,
+        send: S,
+    ) -> impl Future<Output = Answered>
     where
         S: Fn(Request, Terms) -> F,
         F: Future<Output = Result<Answer, SendError>>,
     {
         match (&self.cache, &self.expect) {
-            (None, None) => Answered::by_wheel(send(request, terms).await),
-            // In boxes, so that rows are no larger in memory where neither is asked for.
-            (None, Some(expect)) => Box::pin(ask_for(expect, request, terms, send)).await,
-            (Some(cache), expect) => {
-                let expect = expect.as_deref();
-                let ask = async |request| match expect {
-                    None => Answered::by_wheel(send(request, terms).await),
-                    Some(expect) => ask_for(expect, request, terms, &send).await,
-                };
-                Box::pin(cache.answer(request, expect, ask)).await
-            }
+            (None, None) => Either::Left(send(request, terms).map(Answered::by_wheel)),
+            // In a box, so that rows are no larger in memory where neither is asked for.
+            (Some(_), _) | (None, Some(_)) => Either::Right(Box::pin(self.look_or_ask(request, terms, send))),
+        }
+    }
+
+    async fn look_or_ask<S, F>(&self, request: Request, terms: Terms, send: S) -> Answered
+    where
+        S: Fn(Request, Terms) -> F,
+        F: Future<Output = Result<Answer, SendError>>,
+    {
+        let expect = self.expect.as_deref();
+        let ask = async |request| match expect {
+            None => Answered::by_wheel(send(request, terms).await),
+            Some(expect) => ask_for(expect, request, terms, &send).await,
+        };
+        match &self.cache {
+            None => ask(request).await,
+            Some(cache) => cache.answer(request, expect, ask).await,
         }
     }
 }
@@ -170,7 +185,6 @@ mod tests {
     use std::time::Duration;
 
     use bytes::Bytes;
-    use futures_util::FutureExt as _;
     use hyper::{HeaderMap, Method, StatusCode};
     use keywheel_actors::clock::Moment;
     use keywheel_actors::id::KeyId;

@@ -89,6 +89,11 @@ impl Answered {
         Self { result, attempts, thrown_away: Vec::new(), origin: Origin::Wheel }
     }
 
+    /// Whether its deadline ended it.
+    pub(in crate::batch) const fn is_over_deadline(&self) -> bool {
+        matches!(self.result, Err(RowFault::Sent(SendError::DeadlineOver { .. })))
+    }
+
     /// What was paid for it: the usage of every answer that the provider counted, also of those that were
     /// thrown away, and the call that brought it if it is on record.
     pub(in crate::batch) fn paid(&self) -> impl Iterator<Item = (Option<&Attempt>, &Usage)> {

@@ -1,5 +1,8 @@
 //! Which keys share whose limits.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use keywheel_actors::board::{KeyState, KeyView};
 use keywheel_actors::clock::Moment;
 use keywheel_actors::id::{KeyId, ProviderId, QuotaGroup};
@@ -60,19 +63,24 @@ impl Accounts {
             .collect()
     }
 
-    /// Calls a second that the accounts in use permit now. `None` if one of them doesn't know its limits.
-    pub(in crate::batch) fn permitted_per_second(&self, keys: &[(KeyId, KeyView)]) -> Option<f64> {
-        let mut sum = None;
-        for account in &self.0 {
-            let in_use =
-                keys.iter().any(|(id, view)| id.provider == account.provider && view.counts.calls > 0);
-            let mut working = account.members(keys).filter(|(_, view)| !is_dead(view)).peekable();
-            if in_use && working.peek().is_some() {
-                let most = working.map(|(_, view)| view.permitted_per_second).reduce(larger_if_both)?;
-                sum = Some(sum.unwrap_or(0.0) + most?);
+    /// What each account in use permits, and from when on. `None` if one of them doesn't know its limits.
+    ///
+    /// `keys` are in the board's order.
+    pub(in crate::batch) fn permits(&self, keys: &[(KeyId, KeyView)], now: Moment) -> Option<Vec<Permit>> {
+        let used = keys.iter().filter(|(_, view)| view.counts.calls > 0);
+        let used: BTreeSet<&ProviderId> = used.map(|(id, _)| &id.provider).collect();
+        let mut permits = Vec::new();
+        for account in self.0.iter().filter(|account| used.contains(&account.provider)) {
+            let working: Vec<&KeyView> =
+                account.members(keys).map(|(_, view)| view).filter(|view| !is_dead(view)).collect();
+            if working.is_empty() {
+                continue;
             }
+            let most = working.iter().map(|view| view.permitted_per_second).reduce(larger_if_both)?;
+            let rests = working.iter().map(|view| rest_of(view, now));
+            permits.push(Permit { per_second: most?, after: rests.min().unwrap_or_default() });
         }
-        sum
+        Some(permits)
     }
 
     fn add(&mut self, provider: &ProviderId, key: &KeySpec) {
@@ -96,8 +104,34 @@ impl Accounts {
 
 impl Account {
     fn members<'a>(&'a self, keys: &'a [(KeyId, KeyView)]) -> impl Iterator<Item = &'a (KeyId, KeyView)> {
-        keys.iter().filter(|(id, _)| self.keys.contains(id))
+        // Thousands of keys are looked through several times a second.
+        self.keys.iter().filter_map(|id| {
+            let place = keys.binary_search_by(|(known, _)| known.cmp(id)).ok()?;
+            keys.get(place)
+        })
     }
+}
+
+/// What one account permits.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(in crate::batch) struct Permit {
+    /// Calls a second.
+    pub per_second: f64,
+    /// Time until its first key works again; zero if one does.
+    pub after: Duration,
+}
+
+impl Permit {
+    /// Calls a second of all together; `None` if there is no account.
+    pub(in crate::batch) fn sum(permits: &[Self]) -> Option<f64> {
+        (!permits.is_empty()).then(|| permits.iter().map(|permit| permit.per_second).sum())
+    }
+}
+
+/// How long a key still rests.
+fn rest_of(view: &KeyView, now: Moment) -> Duration {
+    let until = view.status.why.as_ref().and_then(|why| why.until);
+    until.map_or(Duration::ZERO, |until| until.since(now))
 }
 
 /// When a key stopped giving: never for one that works, at the start for one that never did.
@@ -125,10 +159,10 @@ fn larger_if_both(a: Option<f64>, b: Option<f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
-    use keywheel_actors::board::{KeyCounts, KeyStatus};
+    use keywheel_actors::board::{Cause, KeyCounts, KeyStatus, Why};
     use keywheel_actors::dialect::OpenAi;
+    use keywheel_actors::outcome::Scope;
     use keywheel_actors::secret::Secret;
     use keywheel_actors::spec::ProviderSpec;
 
@@ -174,6 +208,10 @@ mod tests {
         capacities.iter().map(|key| (key.limits.windows[0].count, key.dead_from)).collect()
     }
 
+    fn permitted(keys: &[(KeyId, KeyView)]) -> Option<f64> {
+        Permit::sum(&accounts().permits(keys, at(100))?)
+    }
+
     #[test]
     fn a_group_counts_once_and_an_unused_fallback_not_at_all() {
         let keys = [
@@ -183,7 +221,7 @@ mod tests {
             view("spare", "a", 0, KeyState::Active),
         ];
         assert_eq!(capacities(&keys, &Deaths::default()), [(60, None), (120, None)]);
-        assert_eq!(accounts().permitted_per_second(&keys), Some(4.0));
+        assert_eq!(permitted(&keys), Some(4.0));
     }
 
     #[test]
@@ -202,15 +240,34 @@ mod tests {
             capacities(&keys, &deaths),
             [(60, Some(Duration::from_secs(30))), (120, Some(Duration::ZERO))]
         );
-        assert_eq!(accounts().permitted_per_second(&keys), None, "nobody is left to permit anything");
+        assert_eq!(permitted(&keys), None, "nobody is left to permit anything");
+    }
+
+    #[test]
+    fn an_account_gives_as_soon_as_one_of_its_keys_is_back() {
+        let resting = |name: &str, until: u64| {
+            let (id, mut view) = view("main", name, 1, KeyState::RateLimited);
+            view.status.why = Some(Why {
+                cause: Cause::Operator,
+                scope: Scope::Key,
+                until: Some(at(until)),
+                message: "".into(),
+            });
+            (id, view)
+        };
+        let keys = [resting("a", 9), resting("b", 7), view("main", "c", 1, KeyState::Active)];
+        let permits = accounts().permits(&keys, at(4)).unwrap();
+        let after: Vec<(f64, Duration)> =
+            permits.iter().map(|permit| (permit.per_second, permit.after)).collect();
+        assert_eq!(after, [(2.0, Duration::from_secs(3)), (2.0, Duration::ZERO)]);
     }
 
     #[test]
     fn one_unknown_limit_makes_the_sum_unknown() {
         let mut keys = [view("main", "a", 9, KeyState::Active), view("main", "c", 9, KeyState::Active)];
         keys[1].1.permitted_per_second = None;
-        assert_eq!(accounts().permitted_per_second(&keys), None);
+        assert_eq!(permitted(&keys), None);
         keys[1].1.status.state = KeyState::Disabled;
-        assert_eq!(accounts().permitted_per_second(&keys), Some(2.0));
+        assert_eq!(permitted(&keys), Some(2.0));
     }
 }

@@ -1,11 +1,13 @@
 //! A summary as people read it.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
 use keywheel_actors::unit::format_duration;
 
 use super::summary::{Ending, KeySummary, Summary};
+use crate::batch::budget::{CostSummary, ModelCost};
 use crate::ui::number::{count, percent};
 use crate::ui::style::{Colour, Style};
 
@@ -17,14 +19,18 @@ pub fn report(summary: &Summary, style: Style) -> String {
         lines.push(String::new());
     }
     lines.push(verdict(summary, style));
+    lines.extend(before(summary));
     lines.extend(quota(summary));
     lines.push(calls(summary));
     if summary.tokens.input + summary.tokens.output > 0 {
         lines.push(tokens(summary));
     }
+    lines.extend(cache(summary, style));
+    lines.extend(summary.cost.as_ref().map(cost));
     if !summary.errors.is_empty() {
         lines.push(errors(summary));
     }
+    lines.extend(summary.errors_file.as_ref().map(|file| format!("failed  rows are in {file}")));
     lines.extend(ending(summary, style));
     lines.join("\n")
 }
@@ -40,6 +46,12 @@ fn verdict(summary: &Summary, style: Style) -> String {
         lost => style.paint(Colour::Red, &format!("{} LOST", count(lost))),
     };
     format!("rows    {} in {}: {ok}, {bad}, {lost}", count(summary.rows), seconds(summary.makespan_s))
+}
+
+/// Nothing in a first run.
+fn before(summary: &Summary) -> Option<String> {
+    let done = (summary.done_before > 0).then_some(summary.done_before)?;
+    Some(format!("before  {} rows had their line already", count(done)))
 }
 
 /// Nothing if no time passed to measure by.
@@ -77,6 +89,37 @@ fn tokens(summary: &Summary) -> String {
     )
 }
 
+/// Nothing without a cache.
+fn cache(summary: &Summary, style: Style) -> Option<String> {
+    let cache = summary.cache.as_ref()?;
+    let rows = count(summary.cached_rows);
+    let mut parts =
+        vec![format!("cache   {rows} rows without a call of their own, {} kept", count(cache.stored))];
+    if cache.unreadable > 0 {
+        parts.push(format!("{} entries unreadable", count(cache.unreadable)));
+    }
+    let fault = cache.fault.as_ref().map(|fault| format!("nothing more can be kept: {fault}"));
+    parts.extend(fault.map(|fault| style.paint(Colour::Red, &fault)));
+    Some(parts.join("; "))
+}
+
+fn cost(cost: &CostSummary) -> String {
+    let at_least = if cost.unknown_calls > 0 { "at least " } else { "" };
+    let mut text = format!("cost    {at_least}{} {}", cost.spent.rounded(), cost.currency);
+    if cost.unknown_calls > 0 {
+        let _ = write!(text, "; {} calls of unknown cost", count(cost.unknown_calls));
+    }
+    if let [_, _, ..] = &cost.by_model[..] {
+        let of = |model: &ModelCost| {
+            let cost = model.cost.map_or_else(|| "unknown".to_owned(), |cost| cost.rounded().to_string());
+            format!("{}/{} {cost}", model.provider, model.model)
+        };
+        let parts: Vec<String> = cost.by_model.iter().map(of).collect();
+        let _ = write!(text, "; {}", parts.join(", "));
+    }
+    text
+}
+
 fn errors(summary: &Summary) -> String {
     let mut codes: Vec<_> = summary.errors.iter().collect();
     codes.sort_by_key(|(_, rows)| std::cmp::Reverse(**rows));
@@ -93,6 +136,10 @@ fn ending(summary: &Summary, style: Style) -> Option<String> {
     let text = match summary.ending {
         Ending::Complete => return None,
         Ending::Interrupted => format!("interrupted: {not_run}"),
+        Ending::BudgetSpent => format!("stopped by --max-cost: {not_run}"),
+        Ending::MaxRowsTaken => format!("stopped by --max-rows: {not_run}"),
+        Ending::DeadlineOver => format!("stopped by --deadline: {not_run}"),
+        Ending::PriceMissing => format!("stopped: {fault}; {not_run}"),
         Ending::ReadFailed => format!("the input broke off: {fault}; the rows before it are answered"),
         Ending::WriteFailed => format!("the output can't be written: {fault}; {not_run}"),
     };
@@ -131,6 +178,7 @@ fn seconds(seconds: f64) -> String {
 mod tests {
     use super::super::summary::tests::sample;
     use super::*;
+    use crate::batch::answer::CacheSummary;
 
     #[test]
     fn says_what_became_of_rows_quota_calls_and_keys() {
@@ -146,6 +194,7 @@ mod tests {
                 "calls   106: 3 throttled, 1 on dead keys, 4 failed by the provider; waste 0.041 a row; 5 rows retried",
                 "tokens  12,000 in (500 cached), 3,400 out",
                 "errors  invalid_line 1, server_error 1, too_long 1",
+                "failed  rows are in out.errors.jsonl",
             ]
             .join("\n")
         );
@@ -166,6 +215,22 @@ mod tests {
         assert_eq!(last(&full), "the output can't be written: no storage space; 7 rows were not run");
         let torn = Summary { ending: Ending::ReadFailed, fault: Some("unplugged".to_owned()), ..sample() };
         assert_eq!(last(&torn), "the input broke off: unplugged; the rows before it are answered");
+    }
+
+    #[test]
+    fn a_cache_tells_what_it_did_and_what_stopped_it() {
+        let line = |unreadable, fault: Option<&str>| {
+            let cache = CacheSummary { stored: 60, unreadable, fault: fault.map(str::to_owned) };
+            let summary = Summary { cached_rows: 37, cache: Some(cache), ..sample() };
+            let report = report(&summary, Style::Plain);
+            report.lines().find(|line| line.starts_with("cache")).unwrap().to_owned()
+        };
+        assert_eq!(line(0, None), "cache   37 rows without a call of their own, 60 kept");
+        assert_eq!(
+            line(2, Some("no storage space")),
+            "cache   37 rows without a call of their own, 60 kept; 2 entries unreadable; \
+             nothing more can be kept: no storage space"
+        );
     }
 
     #[test]

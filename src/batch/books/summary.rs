@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::tally::Tally;
 use crate::batch::answer::CacheSummary;
+use crate::batch::budget::CostSummary;
 use crate::exit::Exit;
 
 /// What a run came to.
@@ -19,8 +20,10 @@ pub struct Summary {
     pub ending: Ending,
     /// What broke, if something did.
     pub fault: Option<String>,
-    /// Rows read from the input, empty lines excepted.
+    /// Rows read from the input, empty lines and rows of earlier runs excepted.
     pub rows: u64,
+    /// Rows passed over because they have their line from an earlier run.
+    pub done_before: u64,
     /// Rows answered by a provider.
     pub ok: u64,
     /// Rows sent without success.
@@ -59,10 +62,14 @@ pub struct Summary {
     pub cache: Option<CacheSummary>,
     /// Tokens of all answers, those included that were thrown away.
     pub tokens: TokenSummary,
+    /// What the run has cost. `None` if the configuration has no prices.
+    pub cost: Option<CostSummary>,
     /// Each key, in order of provider and name.
     pub keys: Vec<KeySummary>,
     /// Rows that failed or were invalid, by code.
     pub errors: BTreeMap<&'static str, u64>,
+    /// The file of the rows that failed, in this run or an earlier one; null if none has.
+    pub errors_file: Option<String>,
 }
 
 /// Why a run ended.
@@ -73,6 +80,14 @@ pub enum Ending {
     Complete,
     /// Somebody stopped it.
     Interrupted,
+    /// The next row could have cost more than was left of `--max-cost`.
+    BudgetSpent,
+    /// It took as many rows as `--max-rows` allows, and there were more.
+    MaxRowsTaken,
+    /// The time of `--deadline` came before all rows were done.
+    DeadlineOver,
+    /// `--max-cost` can't be kept, for a model has no price.
+    PriceMissing,
     /// The input broke off; the rows before have their lines.
     ReadFailed,
     /// The output can't be written.
@@ -120,14 +135,18 @@ pub(in crate::batch) struct RowFacts {
     pub ending: Ending,
     /// What broke.
     pub fault: Option<String>,
-    /// Rows that the reader found.
+    /// Rows that the reader found and passed on.
     pub rows: u64,
+    /// Rows that it passed over.
+    pub done_before: u64,
     /// Rows read and not taken, or taken and left.
     pub not_run: u64,
     /// Lines that the output has taken for good.
     pub written: u64,
     /// Whether the reader reached the end.
     pub input_read_whole: bool,
+    /// The file of the rows that failed, if one has.
+    pub errors_file: Option<String>,
 }
 
 /// What it says of the keys.
@@ -150,6 +169,7 @@ impl Summary {
             ending: rows.ending,
             fault: rows.fault,
             rows: rows.rows,
+            done_before: rows.done_before,
             ok: tally.rows.ok,
             failed: tally.rows.failed,
             invalid: tally.rows.invalid,
@@ -169,8 +189,10 @@ impl Summary {
             cached_rows: tally.cached_rows,
             cache: None,
             tokens: TokenSummary::of(&tally.usage),
+            cost: None,
             keys: keys.keys.into_iter().map(KeySummary::of).collect(),
             errors: tally.errors.clone(),
+            errors_file: rows.errors_file,
         }
     }
 
@@ -178,9 +200,14 @@ impl Summary {
     pub fn exit(&self) -> Exit {
         match self.ending {
             Ending::Interrupted => Exit::Interrupted,
+            Ending::BudgetSpent | Ending::MaxRowsTaken | Ending::DeadlineOver => Exit::Stopped,
+            Ending::PriceMissing => Exit::Usage,
             Ending::ReadFailed | Ending::WriteFailed => Exit::Broken,
             Ending::Complete if self.lost > 0 => Exit::Broken,
-            Ending::Complete if self.failed + self.invalid > 0 => Exit::RowsFailed,
+            // Also if it failed in an earlier run: the same command again says the same.
+            Ending::Complete if self.failed + self.invalid > 0 || self.errors_file.is_some() => {
+                Exit::RowsFailed
+            }
             Ending::Complete => Exit::Done,
         }
     }
@@ -271,18 +298,27 @@ pub(in crate::batch) mod tests {
 
     /// So many rows, all of them written.
     fn complete(rows: u64) -> RowFacts {
-        let ending = Ending::Complete;
-        RowFacts { ending, fault: None, rows, not_run: 0, written: rows, input_read_whole: true }
+        RowFacts {
+            ending: Ending::Complete,
+            fault: None,
+            rows,
+            done_before: 0,
+            not_run: 0,
+            written: rows,
+            input_read_whole: true,
+            errors_file: Some("out.errors.jsonl".to_owned()),
+        }
     }
 
     #[test]
     fn the_names_in_json_are_stable() {
         let expected = serde_json::json!({
             "ending": "complete", "fault": null,
-            "rows": 100, "ok": 97, "failed": 2, "invalid": 1, "lost": 0, "not_run": 0, "input_read_whole": true,
+            "rows": 100, "done_before": 0, "ok": 97, "failed": 2, "invalid": 1, "lost": 0, "not_run": 0, "input_read_whole": true,
             "makespan_s": 10.0, "ideal_makespan_s": 9.5, "utilisation": 0.95,
             "calls": 106, "throttled_calls": 3, "dead_key_calls": 1, "provider_fault_calls": 4,
             "waste": 4.0 / 97.0, "retried_rows": 5, "fell_over": 0, "cached_rows": 0, "cache": null,
+            "cost": null,
             "tokens": { "input": 12_000, "output": 3_400, "cached": 500 },
             "keys": [
                 { "provider": "local", "key": "k0", "status": "active", "why": null,
@@ -291,17 +327,23 @@ pub(in crate::batch) mod tests {
                   "calls": 1, "succeeded": 0, "throttled": 0, "failed": 1, "tokens": 0 },
             ],
             "errors": { "invalid_line": 1, "server_error": 1, "too_long": 1 },
+            "errors_file": "out.errors.jsonl",
         });
         assert_eq!(serde_json::to_value(sample()).unwrap(), expected);
     }
 
     #[test]
     fn each_ending_has_its_exit_code() {
-        let all_well = Summary { failed: 0, invalid: 0, ..sample() };
+        let all_well = Summary { failed: 0, invalid: 0, errors_file: None, ..sample() };
         assert_eq!(all_well.exit(), Exit::Done);
         assert_eq!(sample().exit(), Exit::RowsFailed);
+        let failed_before = Summary { errors_file: Some("e".to_owned()), ..all_well.clone() };
+        assert_eq!(failed_before.exit(), Exit::RowsFailed);
         assert_eq!(Summary { lost: 1, ..sample() }.exit(), Exit::Broken);
         assert_eq!(Summary { ending: Ending::Interrupted, ..all_well.clone() }.exit(), Exit::Interrupted);
+        for stopped in [Ending::BudgetSpent, Ending::MaxRowsTaken, Ending::DeadlineOver] {
+            assert_eq!(Summary { ending: stopped, ..sample() }.exit(), Exit::Stopped, "whatever failed");
+        }
         assert_eq!(Summary { ending: Ending::ReadFailed, ..all_well.clone() }.exit(), Exit::Broken);
         assert_eq!(Summary { ending: Ending::WriteFailed, ..all_well }.exit(), Exit::Broken);
     }

@@ -57,7 +57,8 @@ impl CallCounts {
         self.throttled + self.dead_key
     }
 
-    fn note(&mut self, attempt: &Attempt) {
+    /// One more call.
+    pub(in crate::batch) fn note(&mut self, attempt: &Attempt) {
         let count = match attempt.fault.as_ref().map(|fault| fault.reason) {
             None => &mut self.succeeded,
             Some(Reason::Throttled | Reason::QuotaUsedUp) => &mut self.throttled,
@@ -175,6 +176,18 @@ mod tests {
         };
         assert_eq!(calls, expected);
         assert_eq!((calls.needful(), calls.wasted()), (12, 8));
+    }
+
+    #[test]
+    fn tokens_are_those_of_all_answers_also_of_what_was_thrown_away() {
+        let usage = |input_tokens| Some(Usage { input_tokens, output_tokens: 1, cached_tokens: 2 });
+        let mut tally = Tally::default();
+        let row = Answered { thrown_away: vec![usage(10), None, usage(20)], ..exhausted(&[]) };
+        tally.note_result(Moment::ZERO, &row);
+        assert_eq!(tally.usage, Usage { input_tokens: 30, output_tokens: 2, cached_tokens: 4 });
+        let shared = Answered { origin: Origin::Cache, ..exhausted(&[]) };
+        tally.note_result(Moment::ZERO, &shared);
+        assert_eq!((tally.cached_rows, tally.usage.input_tokens), (1, 30));
     }
 
     #[test]

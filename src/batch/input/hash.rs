@@ -18,7 +18,17 @@ impl RowHash {
     /// Of a row.
     pub(in crate::batch) fn of(custom_id: &str, path: &str, body: &[u8]) -> Self {
         // No path contains a zero byte, so no two rows look alike joined.
-        Self { id: hash(&[custom_id.as_bytes()]), content: hash(&[path.as_bytes(), b"\0", body]) }
+        Self { content: hash(&[path.as_bytes(), b"\0", body]), ..Self::of_name(custom_id) }
+    }
+
+    /// Of a name alone.
+    pub(in crate::batch) fn of_name(custom_id: &str) -> Self {
+        Self { id: hash(&[custom_id.as_bytes()]), content: 0 }
+    }
+
+    /// Of the same row under another name.
+    pub(in crate::batch) fn renamed(self, custom_id: &str) -> Self {
+        Self { content: self.content, ..Self::of_name(custom_id) }
     }
 
     /// Of a line that is rejected: it may have no name, but it has its place. No `custom_id` that

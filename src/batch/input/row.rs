@@ -1,9 +1,5 @@
-//! One line of input: what it asks for, or why it can't be asked.
-//!
-//! Source of the form: OpenAI's Batch API guide, "Prepare your batch file"
-//! (<https://platform.openai.com/docs/guides/batch>).
+//! One row of input: what it asks for, or why it can't be asked.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -11,8 +7,6 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{HeaderMap, Method};
 use keywheel_actors::id::Model;
 use keywheel_actors::request::{Delivery, Request, X_REQUEST_ID};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::hash::RowHash;
 use crate::config::lookalike::hushed;
@@ -55,7 +49,7 @@ impl fmt::Display for RunId {
 pub(in crate::batch) struct Row {
     /// Its line in the input, from 1.
     pub line: u64,
-    /// The caller's name of it.
+    /// The caller's name of it, or else `line-` and its line.
     pub custom_id: String,
     /// What it is known by to a later run.
     pub hash: RowHash,
@@ -63,7 +57,7 @@ pub(in crate::batch) struct Row {
     pub path: String,
     /// The model that it asks for.
     pub model: Model,
-    /// The body, byte for byte: a slice of the line.
+    /// The body: a slice of the line, byte for byte, unless the line only holds what goes into one.
     pub body: Bytes,
 }
 
@@ -107,42 +101,7 @@ impl Rejected {
     }
 }
 
-/// A line as OpenAI's Batch API has it. Further fields are left alone.
-#[derive(Deserialize)]
-struct WrittenRow<'a> {
-    custom_id: Option<String>,
-    method: Option<String>,
-    url: Option<String>,
-    #[serde(borrow)]
-    body: Option<&'a RawValue>,
-}
-
-/// What we must know of a body; the rest is between caller and provider.
-#[derive(Deserialize)]
-struct BodyHead<'a> {
-    #[serde(borrow)]
-    model: Option<Cow<'a, str>>,
-    stream: Option<bool>,
-}
-
 impl Row {
-    /// Reads one line.
-    ///
-    /// # Errors
-    /// [`Rejected`] with the code [`INVALID_LINE`].
-    pub(in crate::batch) fn parse(line: u64, bytes: &Bytes) -> Result<Self, Rejected> {
-        let written: WrittenRow<'_> = serde_json::from_slice(bytes)
-            .map_err(|error| Rejected::invalid(line, None, &format!("not a batch row: {error}")))?;
-        match written.check(bytes) {
-            Ok((path, model, body)) => {
-                let custom_id = written.custom_id.unwrap_or_default();
-                let hash = RowHash::of(&custom_id, &path, &body);
-                Ok(Self { line, custom_id, hash, path, model, body })
-            }
-            Err(problem) => Err(Rejected::invalid(line, written.custom_id, &problem)),
-        }
-    }
-
     /// The request that this row asks for, named so that our ledger and the provider's can be joined.
     pub(in crate::batch) fn request(&self, run: &RunId) -> Request {
         let mut headers = HeaderMap::new();
@@ -161,74 +120,20 @@ impl Row {
     }
 }
 
-impl WrittenRow<'_> {
-    /// Path, model and body, or what is wrong with them.
-    fn check(&self, line: &Bytes) -> Result<(String, Model, Bytes), String> {
-        if self.custom_id.is_none() {
-            return Err("`custom_id` is missing; hint: give each row a name of its own".to_owned());
-        }
-        if let Some(method) = self.method.as_deref().filter(|method| *method != "POST") {
-            return Err(format!("`method` is `{method}`; hint: batch rows are `POST`"));
-        }
-        let Some(url) = &self.url else {
-            return Err("`url` is missing; hint: such as `/v1/chat/completions`".to_owned());
-        };
-        if !url.starts_with('/') {
-            return Err(format!(
-                "`url` is `{url}`; hint: a path such as `/v1/chat/completions`, the host is the provider's"
-            ));
-        }
-        let Some(body) = self.body else {
-            return Err("`body` is missing; hint: the request as the provider takes it".to_owned());
-        };
-        let head: BodyHead<'_> =
-            serde_json::from_str(body.get()).map_err(|error| format!("`body` is no request: {error}"))?;
-        let Some(model) = head.model.filter(|model| !model.is_empty()) else {
-            return Err("`body.model` is missing; hint: name the model that is to answer".to_owned());
-        };
-        if head.stream == Some(true) {
-            return Err("`body.stream` is true; hint: leave it out, answers are written whole".to_owned());
-        }
-        Ok((below_base(url).to_owned(), Model::from(model.as_ref()), line.slice_ref(body.get().as_bytes())))
-    }
-}
-
-/// The path below a provider's base URL, which ends with the version: `/v1/embeddings` → `/embeddings`.
-fn below_base(url: &str) -> &str {
-    match url.strip_prefix("/v1") {
-        Some(rest) if rest.starts_with('/') => rest,
-        Some(_) | None => url,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(line: &'static str) -> Result<Row, Rejected> {
-        Row::parse(7, &Bytes::from_static(line.as_bytes()))
-    }
-
-    fn problem(line: &'static str) -> String {
-        parse(line).unwrap_err().message
-    }
-
-    #[test]
-    fn a_row_is_read_and_its_body_kept_byte_for_byte() {
-        let row = parse(
-            r#"{"custom_id":"r1","method":"POST","url":"/v1/chat/completions","body":{ "model" : "m", "n": 1.50 }}"#,
-        )
-        .unwrap();
-        assert_eq!(row.line, 7);
-        assert_eq!(row.custom_id, "r1");
-        assert_eq!(row.path, "/chat/completions");
-        assert_eq!(row.model, Model::from("m"));
-        assert_eq!(&row.body[..], br#"{ "model" : "m", "n": 1.50 }"#);
-    }
-
     #[test]
     fn a_request_carries_the_name_of_run_and_line() {
-        let row = parse(r#"{"custom_id":"r1","url":"/v1/embeddings","body":{"model":"m"}}"#).unwrap();
+        let row = Row {
+            line: 7,
+            custom_id: "r1".to_owned(),
+            hash: RowHash::default(),
+            path: "/embeddings".to_owned(),
+            model: "m".into(),
+            body: Bytes::from_static(b"{}"),
+        };
         let request = row.request(&RunId::fixed("00c0ffee"));
         assert_eq!(request.method, Method::POST);
         assert_eq!(request.path, "/embeddings");
@@ -238,50 +143,10 @@ mod tests {
     }
 
     #[test]
-    fn only_a_whole_version_segment_is_stripped() {
-        for (url, path) in [
-            ("/v1/chat/completions", "/chat/completions"),
-            ("/chat/completions", "/chat/completions"),
-            ("/v1beta/models", "/v1beta/models"),
-            ("/v1", "/v1"),
-        ] {
-            assert_eq!(below_base(url), path);
-        }
-    }
-
-    #[test]
-    fn says_what_is_wrong_and_on_which_line() {
-        let cases = [
-            (r#"{"url":"/v1/x","body":{"model":"m"}}"#, "line 7: `custom_id` is missing"),
-            (
-                r#"{"custom_id":"a","method":"GET","url":"/v1/x","body":{"model":"m"}}"#,
-                "line 7: `method` is `GET`",
-            ),
-            (r#"{"custom_id":"a","body":{"model":"m"}}"#, "line 7: `url` is missing"),
-            (
-                r#"{"custom_id":"a","url":"https://h/v1/x","body":{"model":"m"}}"#,
-                "line 7: `url` is `https://h/v1/x`",
-            ),
-            (r#"{"custom_id":"a","url":"/v1/x"}"#, "line 7: `body` is missing"),
-            (r#"{"custom_id":"a","url":"/v1/x","body":[1]}"#, "line 7: `body` is no request: "),
-            (r#"{"custom_id":"a","url":"/v1/x","body":{}}"#, "line 7: `body.model` is missing"),
-            (r#"{"custom_id":"a","url":"/v1/x","body":{"model":""}}"#, "line 7: `body.model` is missing"),
-            (
-                r#"{"custom_id":"a","url":"/v1/x","body":{"model":"m","stream":true}}"#,
-                "line 7: `body.stream` is true; hint: leave it out, answers are written whole",
-            ),
-            ("not json", "line 7: not a batch row: "),
-        ];
-        for (line, start) in cases {
-            let message = problem(line);
-            assert!(message.starts_with(start), "{message}");
-        }
-    }
-
-    #[test]
-    fn an_invalid_row_keeps_its_name_if_it_has_one() {
-        let named = parse(r#"{"custom_id":"a","url":"/v1/x"}"#).unwrap_err();
-        assert_eq!((named.custom_id.as_deref(), named.code), (Some("a"), "invalid_line"));
-        assert_eq!(parse("{").unwrap_err().custom_id, None);
+    fn a_rejected_line_is_known_by_its_place_and_its_text() {
+        let rejected = |line, raw| Rejected::invalid(line, None, "no").of_line(Bytes::from_static(raw));
+        assert_eq!(rejected(1, b"{").hash, rejected(1, b"{").hash);
+        assert_ne!(rejected(1, b"{").hash.id, rejected(2, b"{").hash.id);
+        assert_ne!(rejected(1, b"{").hash.content, rejected(1, b"[").hash.content);
     }
 }

@@ -1,30 +1,38 @@
 //! The thread that writes the output.
 
-use std::io::{self, BufWriter, Write};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc::{self, error::TryRecvError};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::batch::output::line::OutputLine;
+use super::format::Format;
+use super::line::OutputLine;
+use super::sink::Sink;
 
 /// Lines that may wait for a slow disk; beyond it the loop waits too.
 const LINES_WAITING_MAX: usize = 256;
 
-/// Bytes gathered before they are written: few system calls, little to lose.
-const BUFFER_BYTES: usize = 128 * 1024;
+/// When nothing comes, what was written is made certain after so long.
+const IDLE: Duration = Duration::from_secs(1);
 
-/// A killed run has on disk what it had a second ago.
-const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// A line, and its row's place in the window, which is free again when the line outlasts a kill.
+#[derive(Debug)]
+pub(in crate::batch) struct Placed {
+    /// What is written.
+    pub line: OutputLine,
+    /// The row's place.
+    pub place: Option<OwnedSemaphorePermit>,
+}
 
 /// The run's end of the writer.
 #[derive(Debug)]
 pub(in crate::batch) struct Writer {
     /// Takes lines; closed when writing has failed.
-    pub lines: mpsc::Sender<OutputLine>,
+    pub lines: mpsc::Sender<Placed>,
     /// Lines that the output has taken for good.
     pub written: Arc<AtomicU64>,
     /// Tells how writing went, once `lines` is dropped or has failed.
@@ -35,72 +43,73 @@ pub(in crate::batch) struct Writer {
 ///
 /// # Errors
 /// If no thread can be had.
-pub(in crate::batch) fn spawn(output: impl Write + Send + 'static) -> io::Result<Writer> {
+pub(super) fn spawn(sink: Box<dyn Sink>, format: Format) -> io::Result<Writer> {
     let (lines, waiting) = mpsc::channel(LINES_WAITING_MAX);
     let (tell, end) = oneshot::channel();
     let written = Arc::new(AtomicU64::new(0));
-    let out = LineBuffer::new(output, Arc::clone(&written));
+    let thread = Thread { sink, format, places: Vec::new(), written: Arc::clone(&written) };
+    // Only for the time: a channel has no deadline of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     thread::Builder::new().name("batch-write".to_owned()).spawn(move || {
         // A run that left without waiting doesn't listen any more.
-        let _ = tell.send(write_all(waiting, out));
+        let _ = tell.send(runtime.block_on(thread.write_all(waiting)));
     })?;
     Ok(Writer { lines, written, end })
 }
 
-/// Writes what comes until the channel closes.
-fn write_all(mut waiting: mpsc::Receiver<OutputLine>, mut out: LineBuffer<impl Write>) -> io::Result<()> {
-    loop {
-        let line = match waiting.try_recv() {
-            Ok(line) => line,
-            Err(TryRecvError::Empty) => {
-                // Nothing else to do: a good time to put everything down.
-                out.flush()?;
-                match waiting.blocking_recv() {
-                    Some(line) => line,
-                    None => return Ok(()),
-                }
-            }
-            Err(TryRecvError::Disconnected) => return out.flush(),
-        };
-        out.add(&line)?;
-    }
-}
-
-/// A buffer that is only ever emptied between lines, and counts those that are out of it.
-struct LineBuffer<W: Write> {
-    buffer: BufWriter<W>,
-    added: u64,
+struct Thread {
+    sink: Box<dyn Sink>,
+    format: Format,
+    /// Those of the lines in the sink's group.
+    places: Vec<OwnedSemaphorePermit>,
     written: Arc<AtomicU64>,
-    flushed_at: Instant,
 }
 
-impl<W: Write> LineBuffer<W> {
-    fn new(output: W, written: Arc<AtomicU64>) -> Self {
-        let buffer = BufWriter::with_capacity(BUFFER_BYTES, output);
-        Self { buffer, added: 0, written, flushed_at: Instant::now() }
+impl Thread {
+    /// Writes what comes until the channel closes.
+    async fn write_all(mut self, mut waiting: mpsc::Receiver<Placed>) -> io::Result<()> {
+        loop {
+            let placed = match waiting.try_recv() {
+                Ok(placed) => placed,
+                Err(TryRecvError::Empty) => {
+                    // Nothing else to do: a good time to put everything down.
+                    self.commit()?;
+                    match tokio::time::timeout(IDLE, waiting.recv()).await {
+                        Ok(Some(placed)) => placed,
+                        Ok(None) => break,
+                        Err(_idle) => continue,
+                    }
+                }
+                Err(TryRecvError::Disconnected) => break,
+            };
+            self.sink.add(&placed.line.encode(self.format)?)?;
+            self.places.extend(placed.place);
+            if self.sink.is_full() {
+                self.commit()?;
+            }
+        }
+        // Setting things in order may take a while: who can't wait must know that nothing is missing.
+        self.commit()?;
+        self.sink.finish()
     }
 
-    fn add(&mut self, line: &OutputLine) -> io::Result<()> {
-        // In one piece: what doesn't fit behind the lines before goes out after them, not torn.
-        self.buffer.write_all(&line.encode()?)?;
-        self.added += 1;
-        if self.flushed_at.elapsed() >= FLUSH_EVERY { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.buffer.flush()?;
-        self.written.store(self.added, Ordering::Release);
-        self.flushed_at = Instant::now();
+    fn commit(&mut self) -> io::Result<()> {
+        let lines = self.sink.commit()?;
+        self.written.fetch_add(lines, Ordering::Release);
+        self.places.clear();
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::sync::{Arc, Mutex};
 
     use super::*;
     use crate::batch::input::row::{Rejected, RunId};
+    use crate::batch::output::error_file::ErrorFile;
+    use crate::batch::output::sink::Stream;
 
     /// A file that others can look into, and that may be full.
     #[derive(Clone, Default)]
@@ -130,14 +139,19 @@ mod tests {
         }
     }
 
-    fn line(number: u64) -> OutputLine {
-        OutputLine::rejected(&RunId::fixed("r"), Rejected::invalid(number, None, "no"))
+    fn started(disk: &Disk) -> Writer {
+        spawn(Box::new(Stream::new(disk.clone(), ErrorFile::none())), Format::OpenAi).unwrap()
+    }
+
+    fn line(number: u64) -> Placed {
+        let line = OutputLine::rejected(&RunId::fixed("r"), Rejected::invalid(number, None, "no"));
+        Placed { line, place: None }
     }
 
     #[test]
     fn what_was_handed_over_is_written_at_the_end() {
         let disk = Disk::default();
-        let Writer { lines, written, end } = spawn(disk.clone()).unwrap();
+        let Writer { lines, written, end } = started(&disk);
         for number in 0..1_000 {
             lines.blocking_send(line(number)).unwrap();
         }
@@ -149,9 +163,9 @@ mod tests {
 
     #[test]
     fn a_full_disk_closes_the_channel_and_is_told() {
-        let length = line(1).encode().unwrap().len();
+        let length = line(1).line.encode(Format::OpenAi).unwrap().text.len();
         let disk = Disk { bytes_max: Some(2 * length), ..Disk::default() };
-        let Writer { lines, written, end } = spawn(disk.clone()).unwrap();
+        let Writer { lines, written, end } = started(&disk);
         while lines.blocking_send(line(1)).is_ok() {}
         let error = end.blocking_recv().unwrap().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);

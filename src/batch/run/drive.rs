@@ -5,35 +5,47 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use keywheel_actors::clock::Clock;
 use keywheel_actors::request::Request;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::stop::{Stage, Stop};
 use crate::batch::answer::Answered;
 use crate::batch::books::tally::Tally;
+use crate::batch::budget::RunLimits;
+use crate::batch::budget::costs::Costs;
+use crate::batch::budget::gate::{Admission, Gate};
+use crate::batch::budget::limits::Halt;
+use crate::batch::chronicle::Recorder;
 use crate::batch::input::read::ReadRow;
 use crate::batch::input::row::{Row, RunId};
 use crate::batch::output::line::OutputLine;
+use crate::batch::output::write::Placed;
 use crate::batch::show::progress::Progress;
+use crate::money::Money;
 
 /// What the loop is given.
 #[derive(Debug)]
 pub(in crate::batch) struct Plan {
     /// Names the run in request ids.
     pub run: RunId,
-    /// Rows that may be under way at once, at least 1.
+    /// Rows that may be under way at once, at least 1. A row is so until its line outlasts a kill.
     pub window: usize,
     /// The word to end early.
     pub stop: Stop,
+    /// How far it may go.
+    pub limits: RunLimits,
     /// The clock of the tally.
     pub clock: Clock,
     /// Where the loop tells how far it is.
     pub progress: Arc<Progress>,
+    /// Where it tells what came back.
+    pub recorder: Recorder,
 }
 
 /// What came of it.
@@ -41,6 +53,8 @@ pub(in crate::batch) struct Plan {
 pub(in crate::batch) struct Driven {
     /// The counts.
     pub tally: Tally,
+    /// What was paid.
+    pub costs: Costs,
     /// Rows taken from the reader.
     pub taken: u64,
     /// Rows taken and then left without an answer.
@@ -56,6 +70,8 @@ pub(in crate::batch) enum End {
     Complete,
     /// Somebody wanted it to stop.
     Interrupted,
+    /// One of its limits; rows are left.
+    Halted(Halt),
     /// The input can't be read any further; the rows before have been answered.
     ReadFailed(io::Error),
     /// Nobody writes the lines any more.
@@ -66,15 +82,16 @@ pub(in crate::batch) enum End {
 enum Step {
     Leave,
     Drain,
-    Read(Option<io::Result<ReadRow>>),
-    Answered(Box<(Row, Answered)>),
+    Halt(Halt),
+    Read(Option<(OwnedSemaphorePermit, io::Result<ReadRow>)>),
+    Answered(Box<(OwnedSemaphorePermit, Row, Money, Answered)>),
 }
 
 /// Hands every row to `send` and its line to `lines`, in order of completion.
 pub(in crate::batch) async fn drive<S, F>(
     plan: &Plan,
     mut rows: mpsc::Receiver<io::Result<ReadRow>>,
-    lines: mpsc::Sender<OutputLine>,
+    lines: mpsc::Sender<Placed>,
     send: S,
 ) -> Driven
 where
@@ -83,28 +100,38 @@ where
 {
     let mut drain = plan.stop.clone();
     let mut leave = plan.stop.clone();
+    let places = Arc::new(Semaphore::new(plan.window));
     let mut under_way = FuturesUnordered::new();
     let mut tally = Tally::default();
     let mut taken = 0;
+    let mut gate = Gate::of(&plan.limits);
+    let mut deadline_over = pin!(plan.limits.deadline_over(plan.clock));
+    // A row that waits for money, and rows that the deadline cut.
+    let (mut held, mut cut) = (None, 0);
     // While rows are still taken this is `None`; then it says why no more are.
     let mut over: Option<End> = None;
     loop {
         if under_way.is_empty()
-            && let Some(end) = over
+            && let Some(mut end) = over
         {
-            return Driven { tally, taken, left: 0, end };
+            if cut > 0 && matches!(end, End::Complete) {
+                end = End::Halted(Halt::DeadlineOver);
+            }
+            return Driven { tally, costs: gate.costs().clone(), taken, left: cut, end };
         }
         let step = tokio::select! {
             biased;
             () = leave.reached(Stage::Leave) => Step::Leave,
             () = drain.reached(Stage::Drain), if plan.progress.stage() == Stage::Go => Step::Drain,
+            () = &mut deadline_over, if over.is_none() => Step::Halt(Halt::DeadlineOver),
             // Reading comes before answers: it ends by itself when the window is full.
-            row = rows.recv(), if over.is_none() && under_way.len() < plan.window => Step::Read(row),
+            row = next_row(&mut held, &places, &mut rows), if over.is_none() && !gate.is_waiting() => Step::Read(row),
             Some(answered) = under_way.next(), if !under_way.is_empty() => Step::Answered(Box::new(answered)),
         };
         let line = match step {
             Step::Leave => {
-                return Driven { tally, taken, left: under_way.len() as u64, end: End::Interrupted };
+                let left = cut + under_way.len() as u64;
+                return Driven { tally, costs: gate.costs().clone(), taken, left, end: End::Interrupted };
             }
             Step::Drain => {
                 rows.close();
@@ -113,45 +140,92 @@ where
                 over.get_or_insert(End::Interrupted);
                 continue;
             }
+            Step::Halt(halt) => {
+                rows.close();
+                plan.progress.note_draining();
+                over = Some(End::Halted(halt));
+                continue;
+            }
             Step::Read(None) => {
                 over = Some(End::Complete);
                 continue;
             }
-            Step::Read(Some(Err(error))) => {
+            Step::Read(Some((_, Err(error)))) => {
                 over = Some(End::ReadFailed(error));
                 continue;
             }
-            Step::Read(Some(Ok(Ok(row)))) => {
-                taken += 1;
-                tally.note_sent(plan.clock.now());
-                let answer = send(row.request(&plan.run));
-                under_way.push(async { (row, answer.await) });
-                None
+            Step::Read(Some((place, Ok(Ok(row))))) => {
+                let request = row.request(&plan.run);
+                match gate.admit(&request, plan.clock.now()) {
+                    Admission::Go(reserved) => {
+                        taken += 1;
+                        tally.note_sent(plan.clock.now());
+                        let answer = send(request);
+                        under_way.push(async move { (place, row, reserved, answer.await) });
+                        None
+                    }
+                    Admission::Wait => {
+                        held = Some((place, row));
+                        continue;
+                    }
+                    Admission::Never(halt) => {
+                        rows.close();
+                        plan.progress.note_draining();
+                        over = Some(End::Halted(halt));
+                        continue;
+                    }
+                }
             }
-            Step::Read(Some(Ok(Err(rejected)))) => {
+            Step::Read(Some((place, Ok(Err(rejected))))) => {
                 taken += 1;
                 tally.note_rejected(rejected.code);
-                Some(OutputLine::rejected(&plan.run, rejected))
+                Some(Placed { line: OutputLine::rejected(&plan.run, rejected), place: Some(place) })
             }
             Step::Answered(answered) => {
-                let (row, answered) = *answered;
+                let (place, row, reserved, answered) = *answered;
+                gate.settle(reserved, &answered);
+                if let Some(spending) = gate.spending() {
+                    plan.progress.note_spending(spending);
+                }
                 tally.note_result(plan.clock.now(), &answered);
-                let line = OutputLine::answered(&plan.run, row, answered);
-                tally.note_answered(&line);
-                Some(line)
+                plan.recorder.note(&answered);
+                if gate.cut(&answered) {
+                    cut += 1;
+                    None
+                } else {
+                    let line = OutputLine::answered(&plan.run, row, answered);
+                    tally.note_answered(&line);
+                    Some(Placed { line, place: Some(place) })
+                }
             }
         };
         if let Some(line) = line
             && let Err(end) = hand_over(&lines, line, &mut leave).await
         {
-            return Driven { tally, taken, left: under_way.len() as u64, end };
+            let left = cut + under_way.len() as u64;
+            return Driven { tally, costs: gate.costs().clone(), taken, left, end };
         }
         plan.progress.note_rows(tally.rows, under_way.len());
+        plan.progress.note_usage(tally.usage);
     }
 }
 
+/// The row that was held back, or else the next with its place in the window, as soon as there are both.
+async fn next_row(
+    held: &mut Option<(OwnedSemaphorePermit, Row)>,
+    places: &Arc<Semaphore>,
+    rows: &mut mpsc::Receiver<io::Result<ReadRow>>,
+) -> Option<(OwnedSemaphorePermit, io::Result<ReadRow>)> {
+    if let Some((place, row)) = held.take() {
+        return Some((place, Ok(Ok(row))));
+    }
+    // Nobody closes the places.
+    let place = Arc::clone(places).acquire_owned().await.ok()?;
+    rows.recv().await.map(|row| (place, row))
+}
+
 /// Waits for the writer to take `line`, but not beyond the word to leave.
-async fn hand_over(lines: &mpsc::Sender<OutputLine>, line: OutputLine, leave: &mut Stop) -> Result<(), End> {
+async fn hand_over(lines: &mpsc::Sender<Placed>, line: Placed, leave: &mut Stop) -> Result<(), End> {
     tokio::select! {
         biased;
         sent = lines.send(line) => sent.map_err(|_| End::WriterGone),
@@ -174,13 +248,14 @@ mod tests {
 
     use super::*;
     use crate::batch::input::row::Rejected;
+    use crate::batch::output::Format;
 
     /// A run whose answers the test gives itself, in its own order.
     struct Scenario {
         rows: mpsc::Sender<io::Result<ReadRow>>,
         taken: Option<mpsc::Receiver<io::Result<ReadRow>>>,
-        lines: mpsc::Receiver<OutputLine>,
-        written: Option<mpsc::Sender<OutputLine>>,
+        lines: mpsc::Receiver<Placed>,
+        written: Option<mpsc::Sender<Placed>>,
         say: watch::Sender<Stage>,
         plan: Plan,
         asked: RefCell<BTreeMap<String, oneshot::Sender<Result<Answer, SendError>>>>,
@@ -195,8 +270,10 @@ mod tests {
                 run: RunId::fixed("r"),
                 window,
                 stop: Stop::on(stages),
+                limits: RunLimits::default(),
                 clock: Clock::start(),
                 progress: Arc::default(),
+                recorder: Recorder::default(),
             };
             let asked = RefCell::default();
             Self { rows, taken: Some(taken), lines, written: Some(written), say, plan, asked }
@@ -245,7 +322,7 @@ mod tests {
         asked: &'a RefCell<BTreeMap<String, oneshot::Sender<Result<Answer, SendError>>>>,
         rows: Option<mpsc::Sender<io::Result<ReadRow>>>,
         say: &'a watch::Sender<Stage>,
-        lines: Option<mpsc::Receiver<OutputLine>>,
+        lines: Option<mpsc::Receiver<Placed>>,
         seen: Vec<String>,
     }
 
@@ -270,8 +347,9 @@ mod tests {
         }
     }
 
-    fn text(line: &OutputLine) -> String {
-        let value: serde_json::Value = serde_json::from_slice(&line.encode().unwrap()).unwrap();
+    fn text(placed: &Placed) -> String {
+        let entry = placed.line.encode(Format::OpenAi).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&entry.text).unwrap();
         let name = value["custom_id"].as_str().unwrap_or("-");
         format!("{name} {}", value["error"]["code"].as_str().unwrap_or("ok"))
     }

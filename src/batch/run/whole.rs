@@ -1,6 +1,7 @@
 //! A whole run on a wheel, from the first line read to the summary.
 
-use std::io::{self, BufRead, Write};
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,10 +19,13 @@ use crate::batch::books::deaths::Deaths;
 use crate::batch::books::ideal::ideal;
 use crate::batch::books::ledger::Ledger;
 use crate::batch::books::summary::{Ending, KeyFacts, RowFacts, Summary};
-use crate::batch::input::read::{self, Input};
+use crate::batch::budget::RunLimits;
+use crate::batch::budget::limits::{Halt, no_price};
+use crate::batch::chronicle::{Recorder, Watched};
+use crate::batch::input::Input;
+use crate::batch::input::read;
 use crate::batch::input::row::RunId;
-use crate::batch::input::seen::Seen;
-use crate::batch::output::write;
+use crate::batch::output::{Opened, Output};
 use crate::batch::show::display::{Display, Sources};
 use crate::batch::show::progress::Progress;
 use crate::ui::screen::Screen;
@@ -47,28 +51,30 @@ pub struct Options {
     pub accounts: Accounts,
     /// The word to end early.
     pub stop: Stop,
+    /// Where the run is recorded, if somebody wants a report.
+    pub recorder: Recorder,
+    /// How far it may go.
+    pub limits: RunLimits,
 }
 
-/// Answers every row of `input` on `output`, in order of completion, and shows the progress on `screen`.
+/// Answers every row of `input` that `output` has no line of yet, and shows the progress on `screen`.
 ///
 /// A broken input or output, and a word to stop, end the run early; the summary tells. The wheel is
 /// drained at the end: it takes no jobs afterwards.
 ///
 /// # Errors
 /// If the threads can't be had that read, write and show.
-pub async fn run<R, W>(
+pub async fn run(
     options: Options,
     wheel: &Wheel,
-    input: Input<R>,
-    output: W,
+    input: Input,
+    output: Output,
     screen: Screen,
-) -> io::Result<Summary>
-where
-    R: BufRead + Send + 'static,
-    W: Write + Send + 'static,
-{
-    let Options { run, window, terms, answers, accounts, stop } = options;
-    let progress = Arc::new(Progress::new(input.bytes_total));
+) -> io::Result<Summary> {
+    let Options { run, window, terms, answers, accounts, stop, limits, recorder } = options;
+    // Whoever is under way at the deadline is left for the next run.
+    let terms = Terms { deadline: terms.deadline.min(limits.deadline), ..terms };
+    let progress = Arc::new(Progress::new(input.bytes_total()));
     let ledger = Arc::new(Ledger::open(wheel.board()));
     let events = wheel.events();
     let sources = Sources {
@@ -80,13 +86,26 @@ where
     };
     let display = Display::start(screen, sources, wheel.events())?;
 
-    let plan = Plan { run, window, stop, clock: wheel.clock(), progress: Arc::clone(&progress) };
+    let plan = Plan {
+        run,
+        window,
+        stop,
+        limits,
+        clock: wheel.clock(),
+        progress: Arc::clone(&progress),
+        recorder: recorder.clone(),
+    };
     let send = |request| answers.answer(request, terms, |request, terms| wheel.send(request, terms));
+    recorder.begin(wheel.clock().now());
+    let watched =
+        Watched { board: wheel.board(), ledger: &ledger, accounts: &accounts, clock: wheel.clock() };
     let mut deaths = Deaths::default();
     let flow = tokio::select! {
         flow = flow(&plan, input, output, send) => flow?,
+        never = recorder.watch(wheel.events(), watched) => match never {},
         never = deaths.follow(events, wheel.board(), wheel.clock()) => match never {},
     };
+    recorder.write(|chronicle| chronicle.close(plan.clock.now()));
     display.finish();
     // A caller has its answer before the key's actor hears of it: only then are the counts whole.
     wheel.drain(DRAIN_GRACE).await;
@@ -101,18 +120,21 @@ where
 }
 
 /// Rows through reader, loop and writer: a run as far as it needs no wheel.
-async fn flow<R, W, S, F>(plan: &Plan, input: Input<R>, output: W, send: S) -> io::Result<Flow>
+async fn flow<S, F>(plan: &Plan, input: Input, output: Output, send: S) -> io::Result<Flow>
 where
-    R: BufRead + Send + 'static,
-    W: Write + Send + 'static,
     S: Fn(Request) -> F,
     F: Future<Output = Answered>,
 {
-    let rows = read::spawn(input, Seen::new(), Arc::clone(&plan.progress))?;
-    let writer = write::spawn(output)?;
+    let Opened { seen, feed, errors, writer } = output.start()?;
+    let rows = read::spawn(input, seen, feed, Arc::clone(&plan.progress))?;
     let driven = drive(plan, rows, writer.lines, send).await;
-    let write_error = last_written(plan.stop.clone(), writer.end).await.err();
-    Ok(Flow { driven, write_error, written: writer.written.load(Ordering::Acquire) })
+    let ended = last_written(plan.stop.clone(), writer.end).await;
+    let written = writer.written.load(Ordering::Acquire);
+    // Lines that are all there can be set in order by the next start.
+    let write_error = ended
+        .err()
+        .filter(|error| error.kind() != io::ErrorKind::TimedOut || written < driven.tally.rows.answered());
+    Ok(Flow { driven, write_error, written, errors })
 }
 
 /// What came of it.
@@ -121,6 +143,7 @@ struct Flow {
     driven: Driven,
     write_error: Option<io::Error>,
     written: u64,
+    errors: Option<PathBuf>,
 }
 
 impl Flow {
@@ -131,11 +154,14 @@ impl Flow {
             ending,
             fault,
             rows,
+            done_before: progress.done_before(),
             not_run: rows.saturating_sub(self.driven.taken) + self.driven.left,
             written: self.written,
             input_read_whole: progress.input_over(),
+            errors_file: self.errors.filter(|path| path.exists()).map(|path| path.display().to_string()),
         };
-        Summary::of(&self.driven.tally, facts, keys)
+        let cost = self.driven.costs.summary();
+        Summary { cost, ..Summary::of(&self.driven.tally, facts, keys) }
     }
 }
 
@@ -160,6 +186,10 @@ fn ending(end: End, write_error: Option<io::Error>) -> (Ending, Option<String>) 
     match end {
         End::Complete => (Ending::Complete, None),
         End::Interrupted => (Ending::Interrupted, None),
+        End::Halted(Halt::BudgetSpent) => (Ending::BudgetSpent, None),
+        End::Halted(Halt::RowsTaken) => (Ending::MaxRowsTaken, None),
+        End::Halted(Halt::DeadlineOver) => (Ending::DeadlineOver, None),
+        End::Halted(Halt::PriceMissing(of)) => (Ending::PriceMissing, Some(no_price(&of))),
         End::ReadFailed(error) => (Ending::ReadFailed, Some(error.to_string())),
         End::WriterGone => (Ending::WriteFailed, None),
     }
@@ -168,7 +198,7 @@ fn ending(end: End, write_error: Option<io::Error>) -> (Ending, Option<String>) 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::io::Cursor;
+    use std::io::{Cursor, Write};
     use std::sync::Mutex;
 
     use bytes::Bytes;
@@ -227,11 +257,13 @@ mod tests {
             run: RunId::fixed("r"),
             window: 64,
             stop: Stop::never(),
+            limits: RunLimits::default(),
             clock: Clock::start(),
             progress: Arc::clone(&progress),
+            recorder: Recorder::default(),
         };
-        let flow =
-            flow(&plan, Input { reader: Cursor::new(input), bytes_total: None }, disk, answer).await.unwrap();
+        let input = Input::new(Cursor::new(input), None);
+        let flow = flow(&plan, input, Output::stream(disk), answer).await.unwrap();
         flow.summary(&progress, KeyFacts::default())
     }
 
@@ -267,8 +299,8 @@ mod tests {
     #[test]
     fn a_run_can_be_spawned() {
         fn spawnable(_: &(impl Future + Send)) {}
-        let _ = |options: Options, wheel: &'static Wheel, input: Input<Cursor<Vec<u8>>>, screen: Screen| {
-            spawnable(&run(options, wheel, input, io::sink(), screen));
+        let _ = |options: Options, wheel: &'static Wheel, input: Input, screen: Screen| {
+            spawnable(&run(options, wheel, input, Output::stream(io::sink()), screen));
         };
     }
 }

@@ -15,9 +15,11 @@ use keywheel_actors::id::KeyId;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 
+use super::eta::{by_pace, by_quota};
 use super::face::Face;
 use super::progress::Progress;
-use crate::batch::books::accounts::Accounts;
+use super::told::{Told, ToldStage};
+use crate::batch::books::accounts::{Accounts, Permit};
 use crate::batch::books::ledger::Ledger;
 use crate::batch::run::stop::Stage;
 use crate::ui::feed::Feed;
@@ -29,6 +31,9 @@ use crate::ui::style::Style;
 
 /// Redraws for each slot of the strips: eight a second look alive and cost nothing.
 const TICKS_PER_SLOT: u32 = 2;
+
+/// Slots from one line for programs to the next: a second.
+const SLOTS_PER_JSON: u64 = 4;
 
 /// How often a pipe gets a line.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -69,6 +74,7 @@ impl Display {
         let thread = thread::Builder::new().name("batch-show".to_owned()).spawn(move || match screen {
             Screen::Live(block) => show_block(block, &sources, events, &stopped),
             Screen::Lines => show_lines(&sources, events, &stopped),
+            Screen::Json => show_json(&sources, &stopped),
             Screen::Quiet => {}
         })?;
         Ok(Self { stop, thread })
@@ -90,7 +96,7 @@ fn show_block(
 ) {
     let style = block.style();
     let mut panel = KeyPanel::default();
-    let mut meter = Meter::default();
+    let mut pace = Pace::default();
     let mut feed = Feed::default();
     let mut ticks = 0_u32;
     loop {
@@ -103,9 +109,10 @@ fn show_block(
             panel.tick(&keys);
         }
         ticks = ticks.wrapping_add(1);
-        let mut lines = face(sources, &mut meter, &keys, now).block(style);
+        let width = block.width();
+        let mut lines = face(sources, &mut pace, &keys, now).block(style, width);
         lines.extend(keys::resting_lines(&sources.board.providers(), now, style));
-        lines.extend(panel.lines(&keys, now, style));
+        lines.extend(panel.lines(&keys, now, style, width));
         lines.extend(feed.lines(style));
         block.show(&lines);
         if is_stopped(stopped, SLOT / TICKS_PER_SLOT) {
@@ -116,13 +123,13 @@ fn show_block(
 
 fn show_lines(sources: &Sources, mut events: Receiver<Event>, stopped: &mpsc::Receiver<()>) {
     let mut feed = Feed::default();
-    let mut meter = Meter::default();
+    let mut pace = Pace::default();
     let mut said_at = sources.clock.now();
     let mut said_stage = Stage::Go;
     loop {
         let now = sources.clock.now();
         let keys = sources.ledger.keys(&sources.board);
-        let face = face(sources, &mut meter, &keys, now);
+        let face = face(sources, &mut pace, &keys, now);
         while let Some(event) = next(&mut events) {
             if let Some(line) = feed.note(&event) {
                 say(&line.draw(Style::Plain));
@@ -139,17 +146,74 @@ fn show_lines(sources: &Sources, mut events: Receiver<Event>, stopped: &mpsc::Re
     }
 }
 
-fn face(sources: &Sources, meter: &mut Meter, keys: &[(KeyId, KeyView)], now: Moment) -> Face {
-    let rows = sources.progress.rows();
-    meter.note(now, rows.answered());
-    Face {
+/// Tells programs, and that it is over, too.
+fn show_json(sources: &Sources, stopped: &mpsc::Receiver<()>) {
+    let start = sources.clock.now();
+    let mut panel = KeyPanel::default();
+    let mut pace = Pace::default();
+    let mut is_over = false;
+    for tick in 0_u64.. {
+        let now = sources.clock.now();
+        let keys = sources.ledger.keys(&sources.board);
+        panel.tick(&keys);
+        let face = face(sources, &mut pace, &keys, now);
+        if is_over || tick.is_multiple_of(SLOTS_PER_JSON) {
+            let stage = if is_over { ToldStage::Over } else { ToldStage::of(face.stage) };
+            say(&Told::of(&face, stage, &keys, |key| panel.per_second(key), (start, now)).line());
+        }
+        if is_over {
+            return;
+        }
+        is_over = is_stopped(stopped, SLOT);
+    }
+}
+
+/// What was read off the counters lately.
+#[derive(Debug, Default)]
+struct Pace {
+    rows: Meter,
+    tokens: Meter,
+}
+
+fn face(sources: &Sources, pace: &mut Pace, keys: &[(KeyId, KeyView)], now: Moment) -> Face {
+    let progress = &sources.progress;
+    let (rows, usage) = (progress.rows(), progress.usage());
+    pace.rows.note(now, rows.answered());
+    pace.tokens.note(now, usage.total_tokens());
+    let permits = sources.accounts.permits(keys, now).filter(|permits| !permits.is_empty());
+    let mut face = Face {
         rows,
-        total: sources.progress.total(),
-        under_way: sources.progress.under_way(),
+        done_before: progress.done_before(),
+        from_cache: progress.cache_hits(),
+        total: progress.total().and(progress.done_before()),
+        under_way: progress.under_way(),
         throttled_calls: keys.iter().map(|(_, view)| view.counts.throttled).sum(),
-        per_second: meter.per_second(),
-        permitted_per_second: sources.accounts.permitted_per_second(keys),
-        stage: sources.progress.stage(),
+        per_second: pace.rows.per_second(),
+        permitted_per_second: permits.as_deref().and_then(Permit::sum),
+        usage,
+        tokens_per_second: pace.tokens.per_second(),
+        cost: progress.cost(),
+        eta: None,
+        stage: progress.stage(),
+    };
+    face.eta = face.left().and_then(|left| eta(left, permits.as_deref(), &pace.rows));
+    face
+}
+
+/// By the quota where it is known, since that bounds the run; else by the pace so far.
+///
+/// A pace that has stayed below the quota although no account rests will go on so: then something
+/// else bounds the run, such as how long answers take.
+fn eta(left: u64, permits: Option<&[Permit]>, pace: &Meter) -> Option<Duration> {
+    let by_pace = by_pace(left as f64, pace.per_second());
+    let Some(permits) = permits else {
+        return by_pace;
+    };
+    let by_quota = by_quota(left, permits)?;
+    let rests = permits.iter().any(|permit| !permit.after.is_zero());
+    match by_pace {
+        Some(by_pace) if pace.is_settled() && !rests => Some(by_quota.max(by_pace)),
+        Some(_) | None => Some(by_quota),
     }
 }
 
@@ -174,6 +238,8 @@ fn is_stopped(stopped: &mpsc::Receiver<()>, tick: Duration) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use keywheel_actors::outcome::Usage;
+
     use super::*;
     use crate::batch::RowCounts;
 
@@ -190,21 +256,38 @@ mod tests {
     #[test]
     fn a_face_shows_what_the_threads_published() {
         let sources = sources();
-        let mut meter = Meter::default();
+        let mut pace = Pace::default();
         let at = |seconds| Moment::after_start(Duration::from_secs(seconds));
-        face(&sources, &mut meter, &[], at(1));
+        face(&sources, &mut pace, &[], at(1));
         sources.progress.note_rows(RowCounts { ok: 30, failed: 10, ..RowCounts::default() }, 5);
         sources.progress.note_draining();
-        let face = face(&sources, &mut meter, &[], at(3));
+        sources.progress.note_usage(Usage { input_tokens: 500, output_tokens: 100, cached_tokens: 0 });
+        let face = face(&sources, &mut pace, &[], at(3));
         assert_eq!((face.rows.answered(), face.under_way, face.stage), (40, 5, Stage::Drain));
         assert!((face.per_second - 20.0).abs() < 1e-9);
-        assert_eq!(face.permitted_per_second, None);
+        assert!((face.tokens_per_second - 300.0).abs() < 1e-9);
+        assert_eq!((face.permitted_per_second, face.eta), (None, None));
+    }
+
+    #[test]
+    fn the_quota_tells_the_time_left_unless_something_else_is_slower() {
+        let secs = |seconds| Some(Duration::from_secs(seconds));
+        let mut pace = Meter::default();
+        pace.note(Moment::after_start(Duration::from_secs(0)), 0);
+        pace.note(Moment::after_start(Duration::from_secs(5)), 25);
+        let permit = |after_s| [Permit { per_second: 10.0, after: Duration::from_secs(after_s) }];
+        assert_eq!(eta(100, None, &pace), secs(20));
+        assert_eq!(eta(100, Some(&permit(0)), &pace), secs(10), "too early to say");
+        pace.note(Moment::after_start(Duration::from_secs(10)), 50);
+        assert_eq!(eta(100, Some(&permit(0)), &pace), secs(20));
+        assert_eq!(eta(100, Some(&permit(3)), &pace), secs(13), "it is slow because the key rests");
     }
 
     #[test]
     fn a_display_ends_when_the_run_does() {
         let (_, events) = tokio::sync::broadcast::channel(1);
         Display::start(Screen::Lines, sources(), events.resubscribe()).unwrap().finish();
+        Display::start(Screen::Json, sources(), events.resubscribe()).unwrap().finish();
         Display::start(Screen::Quiet, sources(), events).unwrap().finish();
     }
 }

@@ -1,23 +1,33 @@
 //! How far a run is: written by its threads, read by whoever draws.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
+use keywheel_actors::outcome::Usage;
+
+use crate::batch::budget::{CostSoFar, Spending};
 use crate::batch::run::stop::Stage;
 
 /// Published counters. Each has one writer; they are for people and needn't agree to the row.
-#[derive(Debug, Default)]
+#[derive(Default, Debug)]
 pub struct Progress {
     bytes_total: Option<u64>,
     bytes_read: AtomicU64,
     rows_read: AtomicU64,
     done_before: AtomicU64,
+    duplicates_skipped: AtomicU64,
     input_over: AtomicBool,
     ok: AtomicU64,
     failed: AtomicU64,
     invalid: AtomicU64,
     retried: AtomicU64,
     under_way: AtomicU64,
+    input_tokens: AtomicU64,
+    output_tokens: AtomicU64,
+    cached_tokens: AtomicU64,
+    cache_hits: AtomicU64,
     draining: AtomicBool,
+    spending: Mutex<Option<Spending>>,
 }
 
 /// Rows, by how they ended.
@@ -51,6 +61,25 @@ pub(in crate::batch) enum Total {
     Exactly(u64),
 }
 
+impl Total {
+    /// With so many more.
+    pub(in crate::batch) const fn and(self, more: u64) -> Self {
+        match self {
+            Self::Unknown => Self::Unknown,
+            Self::About(rows) => Self::About(rows + more),
+            Self::Exactly(rows) => Self::Exactly(rows + more),
+        }
+    }
+
+    /// The number, exact or not.
+    pub(in crate::batch) const fn known(self) -> Option<u64> {
+        match self {
+            Self::Unknown => None,
+            Self::About(rows) | Self::Exactly(rows) => Some(rows),
+        }
+    }
+}
+
 impl Progress {
     /// At the start. `bytes_total` is the length of the input, if it is known.
     pub(in crate::batch) fn new(bytes_total: Option<u64>) -> Self {
@@ -67,6 +96,11 @@ impl Progress {
         self.done_before.load(Ordering::Acquire)
     }
 
+    /// Rows passed over so far because their `custom_id` stood on an earlier line.
+    pub(in crate::batch) fn duplicates_skipped(&self) -> u64 {
+        self.duplicates_skipped.load(Ordering::Acquire)
+    }
+
     /// Whether the input has been read to its end.
     pub(in crate::batch) fn input_over(&self) -> bool {
         self.input_over.load(Ordering::Acquire)
@@ -81,7 +115,7 @@ impl Progress {
         let read = self.bytes_read.load(Ordering::Relaxed);
         match self.bytes_total {
             Some(all) if read > 0 && all >= read => {
-                let passed_over = self.done_before();
+                let passed_over = self.done_before() + self.duplicates_skipped();
                 let scaled = u128::from(rows + passed_over) * u128::from(all) / u128::from(read);
                 Total::About(u64::try_from(scaled).unwrap_or(u64::MAX).saturating_sub(passed_over))
             }
@@ -104,14 +138,34 @@ impl Progress {
         self.under_way.load(Ordering::Relaxed)
     }
 
+    /// Tokens of the rows that succeeded.
+    pub(in crate::batch) fn usage(&self) -> Usage {
+        Usage {
+            input_tokens: self.input_tokens.load(Ordering::Relaxed),
+            output_tokens: self.output_tokens.load(Ordering::Relaxed),
+            cached_tokens: self.cached_tokens.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Rows answered from the cache, without a call.
+    pub(in crate::batch) fn cache_hits(&self) -> u64 {
+        self.cache_hits.load(Ordering::Relaxed)
+    }
+
+    /// What the run has cost and will have cost. `None` if the configuration has no prices.
+    pub fn cost(&self) -> Option<CostSoFar> {
+        let spending = self.spending.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        Some(spending.so_far(self.rows(), self.total().known()))
+    }
+
     /// Whether new rows are still taken.
     pub(in crate::batch) fn stage(&self) -> Stage {
         if self.draining.load(Ordering::Relaxed) { Stage::Drain } else { Stage::Go }
     }
 
-    /// The reader has taken this many more bytes.
-    pub(in crate::batch) fn note_bytes(&self, bytes: u64) {
-        self.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+    /// The reader has taken so many bytes of the input in all.
+    pub(in crate::batch) fn note_bytes_read(&self, bytes: u64) {
+        self.bytes_read.store(bytes, Ordering::Relaxed);
     }
 
     /// The reader has found one more row.
@@ -122,6 +176,11 @@ impl Progress {
     /// The reader has passed over a row that an earlier run has written.
     pub(in crate::batch) fn note_done_before(&self) {
         self.done_before.fetch_add(1, Ordering::Release);
+    }
+
+    /// The reader has passed over a row whose `custom_id` stood on an earlier line.
+    pub(in crate::batch) fn note_duplicate_skipped(&self) {
+        self.duplicates_skipped.fetch_add(1, Ordering::Release);
     }
 
     /// The reader has reached the end.
@@ -138,6 +197,23 @@ impl Progress {
         self.under_way.store(under_way as u64, Ordering::Relaxed);
     }
 
+    /// The rows that succeeded took so many tokens.
+    pub(in crate::batch) fn note_usage(&self, usage: Usage) {
+        self.input_tokens.store(usage.input_tokens, Ordering::Relaxed);
+        self.output_tokens.store(usage.output_tokens, Ordering::Relaxed);
+        self.cached_tokens.store(usage.cached_tokens, Ordering::Relaxed);
+    }
+
+    /// So many rows were answered from the cache.
+    pub fn note_cache_hits(&self, rows: u64) {
+        self.cache_hits.store(rows, Ordering::Relaxed);
+    }
+
+    /// So much is spent.
+    pub(in crate::batch) fn note_spending(&self, spending: Spending) {
+        *self.spending.lock().unwrap_or_else(PoisonError::into_inner) = Some(spending);
+    }
+
     /// The loop takes no new rows.
     pub(in crate::batch) fn note_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
@@ -152,7 +228,7 @@ mod tests {
     fn the_total_sharpens_as_the_input_is_read() {
         let progress = Progress::new(Some(1_000));
         assert_eq!(progress.total(), Total::Unknown);
-        progress.note_bytes(100);
+        progress.note_bytes_read(100);
         progress.note_row();
         progress.note_row();
         assert_eq!(progress.total(), Total::About(20));
@@ -163,7 +239,7 @@ mod tests {
     #[test]
     fn rows_of_an_earlier_run_are_no_part_of_the_total() {
         let progress = Progress::new(Some(1_000));
-        progress.note_bytes(100);
+        progress.note_bytes_read(100);
         progress.note_done_before();
         progress.note_done_before();
         assert_eq!(progress.total(), Total::About(18));
@@ -175,7 +251,7 @@ mod tests {
     #[test]
     fn the_rows_of_a_pipe_are_unknown_until_it_closes() {
         let progress = Progress::new(None);
-        progress.note_bytes(100);
+        progress.note_bytes_read(100);
         progress.note_row();
         assert_eq!(progress.total(), Total::Unknown);
         progress.note_input_over();

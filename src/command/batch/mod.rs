@@ -4,6 +4,7 @@
 
 mod answer;
 mod input;
+mod limits;
 mod output;
 mod show;
 
@@ -11,7 +12,7 @@ use anyhow::Context as _;
 use keywheel_actors::request::Terms;
 use keywheel_actors::spec::{QUEUE_JOBS_MAX, WheelSpec};
 
-use crate::batch::{self, Accounts, Options, RunId, Stop};
+use crate::batch::{self, Accounts, Options, Recorder, RunId, Stop};
 use crate::command::engine;
 use crate::config::Source;
 use crate::exit::Exit;
@@ -20,6 +21,7 @@ use crate::ui::screen::say;
 
 use answer::AnswerArgs;
 use input::InputArgs;
+use limits::LimitArgs;
 use output::OutputArgs;
 use show::ShowArgs;
 
@@ -37,7 +39,7 @@ const WINDOW_MAX: i64 = QUEUE_JOBS_MAX as i64;
 /// line, also one that failed. Ctrl-C takes no new rows and waits for those under way; a second one leaves.
 ///
 /// Exit codes: 0 all rows ok, 1 input, output or the system failed, 2 usage or configuration, 3 some rows
-/// failed, 130 interrupted.
+/// failed, 4 stopped by `--max-cost`, `--max-rows` or `--deadline`, 130 interrupted.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -56,6 +58,9 @@ pub struct Args {
     answer: AnswerArgs,
 
     #[command(flatten)]
+    limits: LimitArgs,
+
+    #[command(flatten)]
     show: ShowArgs,
 }
 
@@ -66,15 +71,20 @@ impl Args {
     /// If it can't begin: the configuration, the files, or the actor system. What goes wrong later is told
     /// by the summary and the exit code.
     pub fn run(&self, source: &Source) -> anyhow::Result<Exit> {
+        let style = engine::style(source);
         let input = self.input.open()?;
         let answers = self.answer.open()?;
+        self.input.refuse_duplicates(&mut self.show.screen(style))?;
         // Before the output is touched: another run with these keys may be writing it.
         let session = Session::start(source, "batch", |warning| say(&format!("warning: {warning}")))?;
         let accounts = Accounts::of(&session.config().wheel);
         let window = window(self.concurrency, &session.config().wheel);
         let wheel = session.wheel().clone();
+        let limits = self.limits.resolve(session.config(), wheel.clock())?;
         let output = self.output.open(&self.input)?;
-        let style = engine::style(source);
+        if let Some(resumed) = output.resumed() {
+            self.output.tell_resumed(resumed);
+        }
         let screen = self.show.screen(style);
 
         let summary = wheel.runtime().block_on(async {
@@ -85,6 +95,8 @@ impl Args {
                 answers,
                 accounts,
                 stop: Stop::on_ctrl_c(),
+                recorder: Recorder::default(),
+                limits,
             };
             let summary = batch::run(options, &wheel, input, output, screen).await;
             session.end().await;
@@ -92,6 +104,9 @@ impl Args {
         });
         let summary = summary.context("can't start the batch")?;
         self.show.tell(&summary, &self.output, style)?;
+        if let Some(hint) = self.output.way_on(&summary, std::env::args_os()).filter(|_| !self.show.quiet) {
+            say(&hint);
+        }
         Ok(summary.exit())
     }
 }
@@ -124,7 +139,7 @@ mod tests {
         Cli::try_parse_from([&["batch"], words].concat()).unwrap().args
     }
 
-    fn opened(words: &[&str]) -> anyhow::Result<Box<dyn std::io::Write + Send>> {
+    fn opened(words: &[&str]) -> anyhow::Result<batch::Output> {
         let args = args(words);
         args.output.open(&args.input)
     }
@@ -175,8 +190,8 @@ mod tests {
         let nowhere = dir.path().join("no/such/file");
         let nowhere = nowhere.to_str().unwrap();
         let here = dir.path().to_str().unwrap();
-        assert!(hint_of(args(&[nowhere, "-o", "x"]).input.open()).problem.contains(nowhere));
-        assert!(hint_of(args(&[here, "-o", "x"]).input.open()).problem.ends_with("it is a directory"));
+        assert!(args(&[nowhere, "-o", "x"]).input.open().unwrap_err().problem.contains(nowhere));
+        assert!(args(&[here, "-o", "x"]).input.open().unwrap_err().problem.ends_with("it is a directory"));
         assert!(hint_of(opened(&["-", "-o", nowhere])).problem.contains(nowhere));
     }
 
@@ -186,8 +201,8 @@ mod tests {
         let rows = dir.path().join("rows.jsonl");
         fs::write(&rows, "12345").unwrap();
         let input = args(&[rows.to_str().unwrap(), "-o", "x"]).input.open().unwrap();
-        assert_eq!(input.bytes_total, Some(5));
-        assert_eq!(args(&["-", "-o", "x"]).input.open().unwrap().bytes_total, None);
+        assert_eq!(input.bytes_total(), Some(5));
+        assert_eq!(args(&["-", "-o", "x"]).input.open().unwrap().bytes_total(), None);
     }
 
     #[test]

@@ -1,22 +1,46 @@
 //! Where the answers go.
 
-use std::ffi::OsStr;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::batch::{Ending, Existing, Format, Order, Output, OutputSpec, Resumed, Retry, Summary};
 use crate::exit::UsageError;
+use crate::ui::number::count;
+use crate::ui::screen::say;
 
 use super::input::InputArgs;
 
 /// What is written.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct OutputArgs {
-    /// Where the answers go; `-` is stdout
+    /// Where the answers go; `-` is stdout, `.gz` and `.zst` are compressed
+    ///
+    /// The same command again goes on where the last run ended, however that was: rows that have their line in
+    /// OUT are passed over, unless they have changed. `OUT.journal` tells which they are. What goes to stdout
+    /// can't be gone on with.
     #[arg(short, long, value_name = "OUT.jsonl")]
     output: PathBuf,
 
-    /// Replace OUT.jsonl if it exists
+    /// The form of OUT's lines
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    output_format: Format,
+
+    /// The order of OUT's lines
+    #[arg(long, value_enum, default_value_t)]
+    order: Order,
+
+    /// Where rows that failed go as well, ready to be run again [default: OUT.errors.jsonl, none for stdout]
+    ///
+    /// The file is only made if a row fails. It is itself input for another run.
+    #[arg(long, value_name = "FILE")]
+    errors: Option<PathBuf>,
+
+    /// Run rows again that failed in an earlier run for a reason that may pass
+    #[arg(long, conflicts_with = "force")]
+    retry_failed: bool,
+
+    /// Begin afresh: replace OUT, its error file and its journal
     #[arg(long)]
     pub(super) force: bool,
 }
@@ -28,36 +52,76 @@ impl OutputArgs {
     }
 
     /// Opens the output before the run, so that a wrong path costs no calls.
-    pub(super) fn open(&self, input: &InputArgs) -> anyhow::Result<Box<dyn Write + Send>> {
-        if is_dash(&self.output) {
-            return Ok(Box::new(io::stdout()));
-        }
-        if is_same_file(input.path(), &self.output) {
-            let problem = format!("{} is the input as well as the output", self.output.display());
-            let hint = "choose another name with --output".to_owned();
-            return Err(UsageError { problem, hint }.into());
-        }
-        let mut options = OpenOptions::new();
-        options.write(true);
-        if self.force {
-            options.create(true).truncate(true);
-        } else {
-            options.create_new(true);
-        }
-        match options.open(&self.output) {
-            Ok(file) => Ok(Box::new(file)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let problem = format!("{} exists already", self.output.display());
-                let hint = "choose another name with --output, or replace it with --force".to_owned();
-                Err(UsageError { problem, hint }.into())
+    ///
+    /// # Errors
+    /// [`UsageError`] if it can't be written, is the input, or is a stranger's.
+    pub(super) fn open(&self, input: &InputArgs) -> anyhow::Result<Output> {
+        for (path, name) in [(Some(&self.output), "the output"), (self.errors.as_ref(), "the error file")] {
+            if let Some(path) = path.filter(|path| is_same_file(input.path(), path)) {
+                let problem = format!("{} is the input as well as {name}", path.display());
+                let hint = "choose another name".to_owned();
+                return Err(UsageError { problem, hint }.into());
             }
-            Err(error) => {
-                let problem = format!("can't write to {}: {error}", self.output.display());
-                let hint = "check that the directory exists and may be written".to_owned();
-                Err(UsageError { problem, hint }.into())
+        }
+        let retry = if self.retry_failed { Retry::WhatMayPass } else { Retry::Nothing };
+        Output::open(&OutputSpec {
+            path: (!self.is_stdout()).then(|| self.output.clone()),
+            errors: self.errors.clone(),
+            format: self.output_format,
+            order: self.order,
+            existing: if self.force { Existing::Replace } else { Existing::GoOn(retry) },
+        })
+    }
+
+    /// How the rest is run, after a run that ended early; nothing if it is complete, or can't be gone on with.
+    pub(super) fn way_on(&self, summary: &Summary, words: impl Iterator<Item = OsString>) -> Option<String> {
+        let first = match summary.ending {
+            Ending::Complete => return None,
+            Ending::WriteFailed => "free some space, or mend what broke, and go on with",
+            Ending::ReadFailed => "mend the input, and go on with",
+            Ending::Interrupted | Ending::MaxRowsTaken => "go on with",
+            Ending::BudgetSpent => "with a larger --max-cost, go on with",
+            Ending::DeadlineOver => "with a later --deadline, go on with",
+            Ending::PriceMissing => "say the price, and go on with",
+        };
+        (!self.is_stdout()).then(|| format!("  hint: {first}: {}", command_again(words)))
+    }
+
+    /// Tells what earlier runs have left.
+    pub(super) fn tell_resumed(&self, resumed: Resumed) {
+        let Resumed { done, may_pass, is_repaired } = resumed;
+        let repaired =
+            if is_repaired { "; what the last run was writing when it was cut off is repaired" } else { "" };
+        say(&format!("goes on with {}: {} rows are done{repaired}", self.output.display(), count(done)));
+        if may_pass > 0 {
+            let rows = count(may_pass);
+            if self.retry_failed {
+                say(&format!("{rows} rows that failed for a reason that may pass run again"));
+            } else {
+                say(&format!(
+                    "{rows} of them failed for a reason that may pass\n  hint: --retry-failed runs them again"
+                ));
             }
         }
     }
+}
+
+/// A command as a shell takes it, without what would begin afresh.
+fn command_again(words: impl Iterator<Item = OsString>) -> String {
+    let words: Vec<String> = words
+        .map(|word| word.to_string_lossy().into_owned())
+        .filter(|word| word != "--force")
+        .map(|word| if word.is_empty() || word.contains(needs_quotes) { quoted(&word) } else { word })
+        .collect();
+    words.join(" ")
+}
+
+fn needs_quotes(letter: char) -> bool {
+    !letter.is_ascii_alphanumeric() && !"-_./:=,@%+".contains(letter)
+}
+
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// Whether a path stands for stdin or stdout.
@@ -70,5 +134,20 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
     match (fs::canonicalize(one), fs::canonicalize(other)) {
         (Ok(one), Ok(other)) => one == other,
         (Ok(_) | Err(_), _) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_that_goes_on_never_begins_afresh() {
+        let words =
+            ["keywheel", "batch", "my rows.jsonl", "-o", "it's.jsonl", "--force", "--order=input", ""];
+        assert_eq!(
+            command_again(words.into_iter().map(OsString::from)),
+            r"keywheel batch 'my rows.jsonl' -o 'it'\''s.jsonl' --order=input ''"
+        );
     }
 }

@@ -21,11 +21,18 @@ pub(super) struct ShowArgs {
     /// Show neither progress nor the summary for people
     #[arg(short, long)]
     pub(super) quiet: bool,
+
+    /// Print the progress as one JSON object a second on stderr, in place of everything for people
+    #[arg(long)]
+    json_progress: bool,
 }
 
 impl ShowArgs {
     /// Where the progress goes.
     pub(super) fn screen(&self, style: Style) -> Screen {
+        if self.json_progress {
+            return Screen::Json;
+        }
         if self.quiet { Screen::Quiet } else { engine::screen(style) }
     }
 
@@ -34,7 +41,8 @@ impl ShowArgs {
     /// # Errors
     /// If stdout takes nothing.
     pub(super) fn tell(&self, summary: &Summary, output: &OutputArgs, style: Style) -> anyhow::Result<()> {
-        if !self.quiet {
+        // Whoever reads JSON from stderr would stumble over a text.
+        if !self.quiet && !self.json_progress {
             say(&report(summary, style));
         }
         if self.json {

@@ -41,6 +41,10 @@ pub(in crate::config) enum Kind {
         /// The most it may be.
         most: u64,
     },
+    /// An amount of money: a number of 0 or more, with decimals.
+    Amount,
+    /// The three capital letters of a currency.
+    Currency,
     /// A text such as `"1h30m"`.
     Duration,
     /// A duration, or `"never"`.

@@ -10,7 +10,7 @@ mod table;
 
 pub(super) use kind::{Field, Kind, Usual};
 pub use schema::schema;
-pub(super) use table::{KEY, PROVIDER, ROUTE, TOP};
+pub(super) use table::{KEY, PRICE, PROVIDER, ROUTE, TOP};
 
 #[cfg(test)]
 mod tests;

@@ -62,6 +62,8 @@ fn form(field: &Field) -> Map<String, Value> {
         Kind::Choice(words) => json!({ "type": "string", "enum": words() }),
         Kind::Switch => json!({ "type": "boolean" }),
         Kind::Whole { least, most } => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        Kind::Amount => json!({ "type": "number", "minimum": 0 }),
+        Kind::Currency => json!({ "type": "string", "pattern": "^[A-Z]{3}$" }),
         Kind::Duration => json!({ "type": "string", "pattern": format!("^{DURATION}$") }),
         Kind::DurationOrNever => json!({ "type": "string", "pattern": format!("^(never|{DURATION})$") }),
         Kind::Names | Kind::Models => {

@@ -12,6 +12,7 @@ use crate::config::key::WEIGHT_MAX;
 use crate::config::preset::{DIALECTS, PRESETS};
 use crate::config::provider::QUEUE_JOBS_MOST;
 use crate::config::rotation::FAILURES_MAX;
+use crate::money::Currency;
 
 /// The top of the file.
 pub(in crate::config) const TOP: &[Field] = &[
@@ -53,6 +54,18 @@ pub(in crate::config) const TOP: &[Field] = &[
         "The candidates for single models.",
         Kind::Tables(ROUTE),
         Usual::Words("none: `fallback_order` holds for every model"),
+    ),
+    field(
+        "currency",
+        "What all prices are in, by its three letters.",
+        Kind::Currency,
+        Usual::Value(|| json!(Currency::default())),
+    ),
+    field(
+        "price",
+        "What the models cost, for `keywheel batch`.",
+        Kind::Tables(PRICE),
+        Usual::Words("none: what a run costs is unknown"),
     ),
 ];
 
@@ -184,6 +197,30 @@ pub(in crate::config) const ROUTE: &[Field] = &[
         "Who serves it, in this order, each with the provider's own name of the model.",
         Kind::Candidates,
         Usual::Required,
+    ),
+];
+
+/// One `[[price]]`.
+pub(in crate::config) const PRICE: &[Field] = &[
+    field(
+        "model",
+        "The model by the provider's own name, or the beginning of several names and `*`.",
+        Kind::Model,
+        Usual::Required,
+    ),
+    field(
+        "provider",
+        "The provider that asks it.",
+        Kind::Name,
+        Usual::Words("every provider without a price of its own for the model"),
+    ),
+    field("input", "The price of a million tokens of input.", Kind::Amount, Usual::Required),
+    field("output", "The price of a million tokens of output.", Kind::Amount, Usual::Required),
+    field(
+        "cached",
+        "The price of a million tokens of input that came from the provider's cache.",
+        Kind::Amount,
+        Usual::Words("that of `input`"),
     ),
 ];
 

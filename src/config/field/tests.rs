@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::kind::{Field, Kind};
 use super::table::TOP;
-use super::{KEY, PROVIDER, ROUTE, schema};
-use crate::config::{home, key, limits, load, provider, rotation, route};
+use super::{KEY, PRICE, PROVIDER, ROUTE, schema};
+use crate::config::{home, key, limits, load, price, provider, rotation, route};
 
 fn names(fields: &[Field]) -> BTreeSet<&'static str> {
     fields.iter().map(|field| field.name).collect()
@@ -24,11 +24,12 @@ fn section<'a>(fields: &'a [Field], name: &str) -> &'a [Field] {
 
 #[test]
 fn the_reader_knows_what_the_table_has() {
-    let levels: [(&str, &[Field], &[&str]); 11] = [
+    let levels: [(&str, &[Field], &[&str]); 12] = [
         ("top", TOP, &load::FIELDS),
         ("provider", section(TOP, "provider"), &provider::FIELDS),
         ("key", section(PROVIDER, "key"), &key::FIELDS),
         ("route", section(TOP, "route"), &route::FIELDS),
+        ("price", section(TOP, "price"), &price::FIELDS),
         ("rotation", section(TOP, "rotation"), &rotation::ROTATION_FIELDS),
         ("provider.rotation", section(PROVIDER, "rotation"), &rotation::ROTATION_FIELDS),
         ("key.rotation", section(KEY, "rotation"), &rotation::ROTATION_FIELDS),
@@ -47,6 +48,7 @@ fn the_reader_knows_what_the_table_has() {
         assert_eq!(said, known, "{level}");
     }
     assert_eq!(names(ROUTE), route::FIELDS.into());
+    assert_eq!(names(PRICE), price::FIELDS.into());
 }
 
 #[test]
@@ -78,7 +80,7 @@ fn every_field_says_what_it_means_and_what_holds_without_it() {
     }
     let mut seen = 0;
     walk(&schema(), "", &mut seen);
-    assert_eq!(seen, 9 + 6 + 6 + 1 + 4 + 1 + 2 + (14 + 7 + 6 + 6) + (8 + 7 + 6));
+    assert_eq!(seen, 11 + 6 + 6 + 1 + 4 + 1 + 2 + 5 + (14 + 7 + 6 + 6) + (8 + 7 + 6));
 }
 
 /// What a schema with only our keywords has against a value.
@@ -88,6 +90,7 @@ fn against(schema: &Value, value: &Value, path: &str, found: &mut Vec<String>) {
         "array" => value.is_array(),
         "string" => value.is_string(),
         "integer" => value.is_u64(),
+        "number" => value.is_number(),
         "boolean" => value.is_boolean(),
         other => panic!("{path}: no such type: {other}"),
     };
@@ -98,7 +101,8 @@ fn against(schema: &Value, value: &Value, path: &str, found: &mut Vec<String>) {
     if schema["enum"].as_array().is_some_and(|words| !words.contains(value)) {
         found.push(format!("{path}: none of {}", schema["enum"]));
     }
-    if let Some(number) = value.as_u64()
+    if schema["type"] == "integer"
+        && let Some(number) = value.as_u64()
         && !(schema["minimum"].as_u64().unwrap()..=schema["maximum"].as_u64().unwrap()).contains(&number)
     {
         found.push(format!("{path}: out of range"));

@@ -56,6 +56,10 @@ fn value_of(node: &Node<'_>, kind: Kind) -> Value {
     match kind {
         Kind::Switch => json!(node.switch()),
         Kind::Whole { least, most } => json!(node.whole(least..=most)),
+        Kind::Amount => node
+            .amount()
+            .and_then(|amount| serde_json::from_str(&amount.to_string()).ok())
+            .unwrap_or_default(),
         Kind::Names | Kind::Models | Kind::Candidates => {
             let texts = node.texts().unwrap_or_default();
             json!(texts.iter().map(|(text, _)| text).collect::<Vec<_>>())
@@ -71,6 +75,7 @@ fn value_of(node: &Node<'_>, kind: Kind) -> Value {
         | Kind::Header
         | Kind::Path
         | Kind::Choice(_)
+        | Kind::Currency
         | Kind::Duration
         | Kind::DurationOrNever => json!(node.text()),
         // Sections have no value of their own; the walk goes inside.

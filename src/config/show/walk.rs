@@ -8,7 +8,7 @@ use serde_json::json;
 use super::keys;
 use super::shown::{Content, Effective, Resolved, Shown, ValueOrigin};
 use super::value;
-use crate::config::field::{Field, Kind, PROVIDER, ROUTE, TOP};
+use crate::config::field::{Field, Kind, PRICE, PROVIDER, ROUTE, TOP};
 use crate::config::load::{self, Config};
 use crate::config::preset::{PRESETS, Preset};
 use crate::config::problem::ConfigError;
@@ -38,7 +38,9 @@ fn top(root: &Node<'_>, config: &Config) -> Shown {
         ("provider", _) => {
             Some(list(field, levels.top.as_ref(), "id", |node| provider(node, &levels, config)))
         }
-        ("route", _) => Some(list(field, levels.top.as_ref(), "model", route)),
+        ("route", _) => Some(list(field, levels.top.as_ref(), "model", |node| flat(ROUTE, node))),
+        ("price", _) => Some(list(field, levels.top.as_ref(), "model", |node| flat(PRICE, node))),
+        ("currency", _) => Some(leaf(field, value::nearest(field, std::slice::from_ref(&levels.top)))),
         (section, Kind::Table(inside)) => Some(table(field, inside, |inner| {
             let effective = value::nearest(inner, &levels.sections(section));
             path_of(section, inner.name, config).map_or(effective.clone(), |path| Effective {
@@ -142,9 +144,10 @@ fn endpoint(
     }
 }
 
-fn route(node: &Node<'_>) -> Vec<Shown> {
+/// A table of plain fields.
+fn flat(inside: &[Field], node: &Node<'_>) -> Vec<Shown> {
     let fields = [node.any_fields()];
-    ROUTE.iter().map(|field| leaf(field, value::nearest(field, &fields))).collect()
+    inside.iter().map(|field| leaf(field, value::nearest(field, &fields))).collect()
 }
 
 /// The order that holds: without one of its own, all enabled providers as listed.

@@ -1,0 +1,484 @@
+//! An output is opened before the first call: a wrong path costs nothing, and what is done is known.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::error_file::ErrorFile;
+use super::format::Format;
+use super::journal::header::Header;
+use super::journal::log::{Files, Log};
+use super::journal::record::{Ends, Kind, RECORD_BYTES};
+use super::journal::recover::{RecoverError, Recovered, each_line, recover};
+use super::journal::rewrite::{Packer, Rewrite};
+use super::order::Order;
+use super::ordered::feed::OrderFeed;
+use super::ordered::scratch::shared;
+use super::ordered::sink::{Emission, Ordered};
+use super::pack::Packing;
+use super::paths::{Paths, errors_beside, sync_directory};
+use super::sink::{Journaled, Repeats, Sink, Stream};
+use super::write::{self, Writer};
+use crate::batch::input::hash::RowHash;
+use crate::batch::input::seen::Seen;
+use crate::exit::UsageError;
+
+/// Where the answers go, and what becomes of those that are there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OutputSpec {
+    /// A file, or something else that can be written to; `None` is stdout.
+    pub path: Option<PathBuf>,
+    /// Where the rows that failed go; beside a file if nobody says.
+    pub errors: Option<PathBuf>,
+    /// The form of the lines.
+    pub format: Format,
+    /// Their order.
+    pub order: Order,
+    /// What becomes of a file that is there.
+    pub existing: Existing,
+}
+
+/// What becomes of an output that is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Existing {
+    /// The run goes on with it, if it is ours.
+    GoOn(Retry),
+    /// It is replaced.
+    Replace,
+}
+
+/// Which rows of earlier runs are run again although they didn't change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Retry {
+    /// None.
+    Nothing,
+    /// Those that failed for a reason that may pass.
+    WhatMayPass,
+}
+
+/// An output that takes lines.
+pub struct Output {
+    sink: Box<dyn Sink>,
+    format: Format,
+    seen: Seen,
+    feed: Option<OrderFeed>,
+    resumed: Option<Resumed>,
+    errors: Option<PathBuf>,
+}
+
+/// An output that is being written.
+pub(in crate::batch) struct Opened {
+    /// The rows that have their line.
+    pub seen: Seen,
+    /// Wants to hear of every row in its place, if the output keeps their order.
+    pub feed: Option<OrderFeed>,
+    /// Where the rows that failed go.
+    pub errors: Option<PathBuf>,
+    /// The thread that writes.
+    pub writer: Writer,
+}
+
+/// What earlier runs have left.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Resumed {
+    /// Lines of rows that won't run again unless they are changed.
+    pub done: u64,
+    /// Lines of rows that failed for a reason that may pass.
+    pub may_pass: u64,
+    /// Whether the last run was cut off, so that something had to be repaired.
+    pub is_repaired: bool,
+}
+
+impl Output {
+    /// Lines in OpenAI's form, in order of completion, to something that nobody can go on with.
+    pub fn stream(out: impl Write + Send + 'static) -> Self {
+        Self::written_to(out, Format::default(), ErrorFile::none(), None)
+    }
+
+    fn written_to(
+        out: impl Write + Send + 'static,
+        format: Format,
+        errors: ErrorFile,
+        errors_path: Option<PathBuf>,
+    ) -> Self {
+        let sink = Box::new(Stream::new(out, errors));
+        Self { sink, format, seen: Seen::new(), feed: None, resumed: None, errors: errors_path }
+    }
+
+    /// Opens what `spec` names. Nothing that is there is lost, unless it is to be replaced.
+    ///
+    /// # Errors
+    /// [`UsageError`] if it can't be gone on with; else what the system says.
+    pub fn open(spec: &OutputSpec) -> anyhow::Result<Self> {
+        let Some(path) = &spec.path else {
+            return Self::streamed(spec, io::stdout());
+        };
+        if fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir()) {
+            // A pipe or a device: it has no end to go on behind.
+            let file = OpenOptions::new().write(true).open(path).map_err(|error| cant_write(path, &error))?;
+            return Self::streamed(spec, file);
+        }
+        let errors = spec.errors.clone().unwrap_or_else(|| errors_beside(path));
+        let paths = Paths { out: path.clone(), errors };
+        if spec.existing == Existing::Replace {
+            refuse_locked(&paths)?;
+            paths.remove_all().map_err(|error| cant_write(path, &error))?;
+        }
+        Self::journaled(spec, paths)
+    }
+
+    fn streamed(spec: &OutputSpec, out: impl Write + Send + 'static) -> anyhow::Result<Self> {
+        let errors = match &spec.errors {
+            None => ErrorFile::none(),
+            Some(path) => {
+                if spec.existing == Existing::Replace {
+                    // It may not be there.
+                    let _ = fs::remove_file(path);
+                }
+                refuse_strange(path, "--errors")?;
+                ErrorFile::at(path.clone()).map_err(|error| cant_write(path, &error))?
+            }
+        };
+        match spec.order {
+            Order::Completion => Ok(Self::written_to(out, spec.format, errors, spec.errors.clone())),
+            Order::Input => {
+                let begun = ordered_stream(out, errors).context("can't make files for lines that wait")?;
+                let (sink, feed) = (Box::new(begun.0), Some(begun.1));
+                let (seen, resumed, errors) = (Seen::new(), None, spec.errors.clone());
+                Ok(Self { sink, format: spec.format, seen, feed, resumed, errors })
+            }
+        }
+    }
+
+    fn journaled(spec: &OutputSpec, paths: Paths) -> anyhow::Result<Self> {
+        let header = Header { format: spec.format, order: spec.order, errors: errors_hash(&paths) };
+        paths.go_on().map_err(|error| cant_write(&paths.out, &error))?;
+        let begun = begun(&paths, header)?;
+        let spooled = match (spec.order, &begun.state) {
+            (Order::Input, State::GoesOn) => {
+                spool_out(&paths).map_err(|error| cant_write(&paths.spool(), &error))?
+            }
+            (Order::Completion | Order::Input, _) => Spooled::Before,
+        };
+        let mut files = files(&paths, spec.order, begun.journal)?;
+        let mut seen = Seen::new();
+        let (found, resumed) = match begun.state {
+            State::Fresh => (nothing(), None),
+            State::GoesOn => {
+                let found = recover(&mut files).map_err(|error| {
+                    // What was written by somebody else stays where it is.
+                    spooled.undo(&paths);
+                    cant_go_on(&paths, error)
+                })?;
+                seen = Seen::remembering();
+                let resumed = remember(&files.journal, &found, retry(spec), &mut seen)
+                    .with_context(|| format!("can't read {}", paths.journal().display()))?;
+                (found, Some(resumed))
+            }
+        };
+        let repeats = match found.lines {
+            0 => Repeats::Never,
+            _ if found.is_tidy => Repeats::NotYet,
+            _ => Repeats::Perhaps,
+        };
+        let log = Log::begin(files, found.ends, found.journal_bytes);
+        let log = log.map_err(|error| cant_write(&paths.out, &error))?;
+        let errors = Some(paths.errors.clone());
+        let (sink, feed): (Box<dyn Sink>, _) = match spec.order {
+            Order::Completion => {
+                (Box::new(Journaled { log, header, paths, lines: found.lines, repeats }), None)
+            }
+            Order::Input => {
+                let begun = ordered(log, &found, header, &paths);
+                let (sink, feed) = begun.map_err(|error| cant_write(&paths.out, &error))?;
+                (Box::new(sink), Some(feed))
+            }
+        };
+        Ok(Self { sink, format: spec.format, seen, feed, resumed, errors })
+    }
+
+    /// Starts to write.
+    ///
+    /// # Errors
+    /// If no thread can be had.
+    pub(in crate::batch) fn start(self) -> io::Result<Opened> {
+        let writer = write::spawn(self.sink, self.format)?;
+        Ok(Opened { seen: self.seen, feed: self.feed, errors: self.errors, writer })
+    }
+
+    /// What earlier runs have left; `None` if this is the first.
+    pub const fn resumed(&self) -> Option<Resumed> {
+        self.resumed
+    }
+}
+
+/// An output's journal as it was found.
+struct Begun {
+    journal: File,
+    state: State,
+}
+
+enum State {
+    /// There are no lines.
+    Fresh,
+    /// An earlier run has left some, perhaps.
+    GoesOn,
+}
+
+/// Opens and locks the journal, or begins one if there is nothing that it would have to know.
+fn begun(paths: &Paths, header: Header) -> anyhow::Result<Begun> {
+    let path = paths.journal();
+    if !path.exists() {
+        refuse_strange(&paths.out, "--output")?;
+        refuse_strange(&paths.errors, "--errors")?;
+    }
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let mut journal = opened.map_err(|error| cant_write(&path, &error))?;
+    lock(&journal, paths)?;
+    let mut bytes = [0; RECORD_BYTES];
+    let is_headed = journal.read_exact(&mut bytes).is_ok();
+    let files = [&paths.out, &paths.errors, &paths.spool(), &paths.tail()];
+    let has_lines = files.iter().any(|path| has_text(path));
+    if !is_headed || !has_lines {
+        // A run that was killed before its first line, or an output that somebody has removed.
+        refuse_strange(&paths.out, "--output")?;
+        refuse_strange(&paths.errors, "--errors")?;
+        journal.set_len(0)?;
+        io::Seek::rewind(&mut journal)?;
+        let headed = journal.write_all(&header.encode()).and_then(|()| journal.sync_data());
+        headed.map_err(|error| cant_write(&path, &error))?;
+        sync_directory(&path);
+        return Ok(Begun { journal, state: State::Fresh });
+    }
+    match Header::decode(&bytes) {
+        Some(found) => agree(paths, found, header)?,
+        None => {
+            return Err(UsageError {
+                problem: format!("{} is no journal of this version", path.display()),
+                hint: "choose another name with --output, or begin afresh with --force".to_owned(),
+            }
+            .into());
+        }
+    }
+    Ok(Begun { journal, state: State::GoesOn })
+}
+
+/// The files of a log. In the order of the input it writes a spool, plain.
+fn files(paths: &Paths, order: Order, journal: File) -> anyhow::Result<Files> {
+    let (path, packing) = match order {
+        Order::Completion => (paths.out.clone(), Packing::of(&paths.out)),
+        Order::Input => (paths.spool(), Packing::Plain),
+    };
+    let open = |path: &Path| {
+        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        opened.map_err(|error| cant_write(path, &error))
+    };
+    let tail = match packing {
+        Packing::Plain => None,
+        Packing::Gzip | Packing::Zstd => Some(open(&paths.tail())?),
+    };
+    let errors = ErrorFile::at(paths.errors.clone()).map_err(|error| cant_write(&paths.errors, &error))?;
+    let out = open(&path)?;
+    sync_directory(&paths.out);
+    Ok(Files { out, packing, tail, errors, journal })
+}
+
+/// How the spool came to be.
+#[derive(Clone, Copy)]
+enum Spooled {
+    /// It was there, or none is needed.
+    Before,
+    /// OUT was renamed.
+    Renamed,
+    /// OUT was unpacked.
+    Unpacked,
+}
+
+impl Spooled {
+    fn undo(self, paths: &Paths) {
+        // Whatever fails here, nothing is lost: the lines are in one of the two.
+        let _ = match self {
+            Self::Before => Ok(()),
+            Self::Renamed => fs::rename(paths.spool(), &paths.out),
+            Self::Unpacked => fs::remove_file(paths.spool()),
+        };
+    }
+}
+
+/// Makes a spool of an OUT that is whole: lines may have to come between those that it has.
+fn spool_out(paths: &Paths) -> io::Result<Spooled> {
+    let spool = paths.spool();
+    if spool.exists() || !paths.out.exists() {
+        return Ok(Spooled::Before);
+    }
+    match Packing::of(&paths.out) {
+        Packing::Plain => {
+            fs::rename(&paths.out, &spool)?;
+            Ok(Spooled::Renamed)
+        }
+        packing @ (Packing::Gzip | Packing::Zstd) => {
+            let mut unpacked = File::create(paths.next_out())?;
+            if has_text(&paths.out) {
+                io::copy(&mut packing.unpack(io::BufReader::new(File::open(&paths.out)?))?, &mut unpacked)?;
+            }
+            unpacked.sync_data()?;
+            fs::rename(paths.next_out(), &spool)?;
+            Ok(Spooled::Unpacked)
+        }
+    }
+}
+
+/// A sink in the order of the input, with the lines of earlier runs.
+fn ordered(log: Log, found: &Recovered, header: Header, paths: &Paths) -> io::Result<(Ordered, OrderFeed)> {
+    let out = File::create(&paths.out)?;
+    let new = Rewrite::begin(out, Packing::of(&paths.out), header, paths)?;
+    let emission = Emission::File { new, paths: paths.clone() };
+    let spool = File::open(paths.spool())?;
+    let journal = File::open(paths.journal())?;
+    let (mut sink, feed) = Ordered::begin(log, spool, found.lines, paths.directory(), emission)?;
+    let mut added = Ok(());
+    each_line(&journal, found, |line| {
+        if added.is_ok() {
+            added = sink.add_before(*line);
+        }
+    })?;
+    added.map(|()| (sink, feed))
+}
+
+/// A sink in the order of the input whose lines nobody can go on with.
+fn ordered_stream(out: impl Write + Send + 'static, errors: ErrorFile) -> io::Result<(Ordered, OrderFeed)> {
+    let directory = std::env::temp_dir();
+    let (written, spool) = shared(&directory)?;
+    let journal = tempfile::tempfile_in(&directory)?;
+    let files = Files { out: written, packing: Packing::Plain, tail: None, errors, journal };
+    let log = Log::begin(files, Ends::default(), RECORD_BYTES as u64)?;
+    let emission = Emission::Stream(Packer::new(Box::new(out), Packing::Plain));
+    Ordered::begin(log, spool, 0, &directory, emission)
+}
+
+const fn nothing() -> Recovered {
+    let ends = Ends { out: 0, errors: 0, tail: 0 };
+    Recovered { ends, journal_bytes: RECORD_BYTES as u64, lines: 0, is_tidy: true, is_repaired: false }
+}
+
+const fn retry(spec: &OutputSpec) -> Retry {
+    match spec.existing {
+        Existing::GoOn(retry) => retry,
+        Existing::Replace => Retry::Nothing,
+    }
+}
+
+/// Tells the reader which rows have their line.
+fn remember(journal: &File, found: &Recovered, retry: Retry, seen: &mut Seen) -> io::Result<Resumed> {
+    let mut resumed = Resumed { is_repaired: found.is_repaired, ..Resumed::default() };
+    each_line(journal, found, |line| {
+        match (line.kind, retry) {
+            (Kind::MayPass, Retry::WhatMayPass) => {
+                resumed.may_pass += 1;
+                // Of a row that once ended otherwise the last line counts.
+                seen.remember(RowHash { content: !line.hash.content, ..line.hash });
+                return;
+            }
+            (Kind::MayPass, Retry::Nothing) => resumed.may_pass += 1,
+            (Kind::Ok | Kind::Failed | Kind::Rejected, _) => {}
+        }
+        resumed.done += 1;
+        seen.remember(line.hash);
+    })?;
+    Ok(resumed)
+}
+
+/// Takes the lock on a journal, until the process ends.
+fn lock(journal: &File, paths: &Paths) -> anyhow::Result<()> {
+    match journal.try_lock() {
+        Ok(()) => Ok(()),
+        Err(fs::TryLockError::WouldBlock) => Err(UsageError {
+            problem: format!("another keywheel is writing {}", paths.out.display()),
+            hint: "wait for its end, or choose another name with --output".to_owned(),
+        }
+        .into()),
+        Err(fs::TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("can't lock {}", paths.journal().display()))
+        }
+    }
+}
+
+/// Nothing may be replaced under the hands of a run.
+fn refuse_locked(paths: &Paths) -> anyhow::Result<()> {
+    match File::open(paths.journal()) {
+        Ok(journal) => lock(&journal, paths),
+        // Without a journal nobody writes.
+        Err(_) => Ok(()),
+    }
+}
+
+/// Refuses a file that no journal of ours tells of, unless there is nothing in it.
+fn refuse_strange(path: &Path, flag: &str) -> anyhow::Result<()> {
+    if !has_text(path) {
+        return Ok(());
+    }
+    let problem = format!("{} exists already", path.display());
+    let hint = format!("choose another name with {flag}, or replace it with --force");
+    Err(UsageError { problem, hint }.into())
+}
+
+fn has_text(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|about| about.len() > 0)
+}
+
+/// Refuses to go on with other options than the run that began.
+fn agree(paths: &Paths, found: Header, wanted: Header) -> anyhow::Result<()> {
+    if found == wanted {
+        return Ok(());
+    }
+    let out = paths.out.display();
+    let (problem, same) = if found.format != wanted.format {
+        let name = found.format.name();
+        (format!("{out} was begun with --output-format {name}"), format!("--output-format {name}"))
+    } else if found.order != wanted.order {
+        let name = found.order.name();
+        (format!("{out} was begun with --order {name}"), format!("--order {name}"))
+    } else {
+        (format!("{out} was begun with another error file"), "the same --errors".to_owned())
+    };
+    let hint = format!("go on with {same}, choose another name with --output, or begin afresh with --force");
+    Err(UsageError { problem, hint }.into())
+}
+
+/// What tells one error file from another: its name beside OUT, or its whole path elsewhere.
+fn errors_hash(paths: &Paths) -> u64 {
+    let home = |path: &Path| {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        fs::canonicalize(parent.unwrap_or_else(|| Path::new("."))).unwrap_or_default()
+    };
+    let name = paths.errors.file_name().unwrap_or_default();
+    let path =
+        if home(&paths.errors) == home(&paths.out) { name.into() } else { home(&paths.errors).join(name) };
+    RowHash::of(&path.to_string_lossy(), "", b"").id
+}
+
+fn cant_write(path: &Path, error: &io::Error) -> anyhow::Error {
+    let problem = format!("can't write to {}: {error}", path.display());
+    let hint = "check that the directory exists and may be written, and that it has space".to_owned();
+    UsageError { problem, hint }.into()
+}
+
+fn cant_go_on(paths: &Paths, error: RecoverError) -> anyhow::Error {
+    match error {
+        RecoverError::Edited(line) => {
+            let problem =
+                format!("{} was edited: line {line} isn't the one that was written", paths.out.display());
+            let hint =
+                "bring it back as it was, choose another name with --output, or begin afresh with --force";
+            UsageError { problem, hint: hint.to_owned() }.into()
+        }
+        RecoverError::Io(error) => {
+            anyhow::Error::new(error).context(format!("can't read {}", paths.out.display()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
