@@ -237,6 +237,10 @@ pub struct Rotation {
     pub fallback_after: Option<Duration>,
 }
 
+/// How long a job waits for resting keys while somebody else could serve it, unless said otherwise. Limits of a
+/// minute are waited for; a day's quota, a lack of money or a model that is denied are not.
+const FALLBACK_AFTER: Duration = Duration::from_secs(300);
+
 impl Default for Rotation {
     fn default() -> Self {
         Self {
@@ -245,7 +249,7 @@ impl Default for Rotation {
             failure_reset: DAY,
             rate_limit_backoff: MINUTE,
             log_failures: true,
-            fallback_after: None,
+            fallback_after: Some(FALLBACK_AFTER),
         }
     }
 }

@@ -73,6 +73,16 @@ fn fallback_after_limits_that_patience() {
 }
 
 #[test]
+fn hours_are_not_waited_for_by_default_and_minutes_are() {
+    two().upstream("a", [throttled(secs(301))]).run(|world| async move {
+        world.send().await.served_by("b");
+    });
+    two().upstream("a", [throttled(secs(299)), ok()]).run(|world| async move {
+        world.send().await.served_by("a");
+    });
+}
+
+#[test]
 fn waiting_jobs_go_next_door_only_as_far_as_there_is_room() {
     let scenario = two().with(|spec| {
         spec.providers[0].rotation.fallback_after = Some(secs(1));
