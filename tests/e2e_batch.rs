@@ -91,7 +91,11 @@ fn every_kind_of_row_has_exactly_one_line() {
         r#"{"custom_id":"streamed","url":"/v1/chat/completions","body":{"model":"m","stream":true}}"#;
     let rows = [&row("a"), "{torn", &row("b"), "", &row("a"), refused, streamed, &row("c")].join("\n");
     let desk = desk(&sim, 0).with("in.jsonl", &rows);
-    let ended = desk.run(&TO_OUT);
+    let refused = desk.run(&TO_OUT);
+    assert!(refused.exited(2).stderr.contains("`a` on lines 1 and 5"), "{}", refused.stderr);
+    assert_eq!(sim.ledger_with_requests().calls, 0, "nothing was sent");
+
+    let ended = desk.run(&[&TO_OUT[..], &["--on-duplicate", "fail-row"]].concat());
     let summary = ended.exited(3).summary();
     let numbers = |name: &str| summary[name].as_u64().expect("a number");
     assert_eq!(["rows", "ok", "failed", "invalid"].map(numbers), [7, 3, 1, 3]);
@@ -121,6 +125,27 @@ fn every_kind_of_row_has_exactly_one_line() {
         "streamed 0 invalid_line",
     ];
     assert_eq!(ends, expected);
+}
+
+#[test]
+fn a_table_becomes_requests_by_a_template() {
+    let sim = start(SimSpec::with_keys(1));
+    let template = r#"{"model":"m","messages":[{"role":"user","content":"say {{word}} in {{language}}"}]}"#;
+    let desk = desk(&sim, 0)
+        .with("in.csv", "id,word,language\nr1,\"one, two\",de\nr2,hello,fr\n")
+        .with("template.json", template);
+    let words = ["batch", "in.csv", "-o", "out.jsonl", "--template", "template.json", "--id-column", "id"];
+    desk.run(&words).exited(0);
+    let mut said: Vec<String> = answers(&desk)
+        .iter()
+        .map(|answer| {
+            let content = &answer["response"]["body"]["choices"][0]["message"]["content"];
+            let said = content.as_str().and_then(|content| content.split_once(": ")).expect("an answer").1;
+            format!("{} {said}", answer["custom_id"].as_str().expect("a name"))
+        })
+        .collect();
+    said.sort();
+    assert_eq!(said, ["r1 say one, two in de", "r2 say hello in fr"]);
 }
 
 #[test]

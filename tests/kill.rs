@@ -1,7 +1,7 @@
 //! Killed at any moment, again and again: it always opens, nothing that was acknowledged is lost, and what was used
 //! of a day's limit is never undercounted.
 //!
-//! Three loops: the store alone, counting, and changes of keys. Moments are drawn from seeds, so that a failure can
+//! Four loops: the store alone, counting, changes of keys, and the rows of a batch. Moments are drawn from seeds, so that a failure can
 //! be looked for where it was.
 #![cfg(unix)]
 
@@ -15,5 +15,7 @@ mod changes;
 mod counting;
 #[path = "kill/house.rs"]
 mod house;
+#[path = "kill/rows.rs"]
+mod rows;
 #[path = "kill/store.rs"]
 mod store;

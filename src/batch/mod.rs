@@ -9,8 +9,9 @@
 mod answer;
 mod books;
 mod budget;
-#[expect(dead_code, reason = "read by the report that is written next")]
 mod chronicle;
+mod forecast;
+pub mod html;
 mod input;
 mod output;
 mod run;
@@ -18,12 +19,15 @@ mod show;
 
 pub use answer::{Answers, Cache, CacheSummary, Expectation, SchemaError};
 pub use books::{Accounts, Ending, KeyCapacity, KeySummary, Summary, TokenSummary, ideal, report};
-pub use budget::{Budget, CostSoFar, CostSummary, ModelCost, Reckoner, RunLimits};
+pub use budget::{Budget, CostSummary, ModelCost, Reckoner, RunLimits};
 pub use chronicle::{Chronicle, Recorder};
+pub use forecast::{
+    Bottleneck, Forecast, ForecastCost, ForecastModel, ForecastRows, ForecastTime, forecast, forecast_text,
+};
 pub use input::{
     Duplicate, Form, Input, OnDuplicate, Packing, Reading, RunId, Separator, Source, TableReading, Template,
     duplicates, table_by_name,
 };
-pub use output::{Existing, Format, Order, Output, OutputSpec, Resumed, Retry};
+pub use output::{Existing, Format, Order, Output, OutputSpec, Resumed, Retry, errors_beside};
 pub use run::{Options, Stage, Stop, run};
 pub use show::{Progress, RowCounts};

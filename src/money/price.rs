@@ -19,7 +19,7 @@ impl Rate {
     /// The rate of a price per million tokens. `None` if it has too many decimals, or is out of all reason.
     pub fn per_million(price: Money) -> Option<Self> {
         const MILLION: u128 = 1_000_000;
-        let is_exact = price.parts() % MILLION == 0;
+        let is_exact = price.parts().is_multiple_of(MILLION);
         let rate = u64::try_from(price.parts() / MILLION).ok()?;
         is_exact.then_some(Self(rate))
     }
@@ -196,7 +196,9 @@ mod tests {
             let calls: Vec<Usage> =
                 calls.into_iter().map(|(fresh, cached, output)| usage(fresh + cached, cached, output)).collect();
             let mut whole = Usage::default();
-            calls.iter().for_each(|call| whole += *call);
+            for call in &calls {
+                whole += *call;
+            }
             prop_assert_eq!(calls.iter().map(|call| price.cost(call)).sum::<Money>(), price.cost(&whole));
         }
     }

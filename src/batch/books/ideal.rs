@@ -21,12 +21,17 @@ pub struct KeyCapacity {
 /// `None` if a key that worked has no limit on requests, for then nothing but the provider's own speed
 /// bounds the run, or if the keys died before they could have made so many calls.
 pub fn ideal(calls: u64, keys: &[KeyCapacity]) -> Option<Duration> {
+    ideal_by(Dimension::Requests, calls, keys)
+}
+
+/// The same for whatever limits count: the least time in which `keys` give `need` of it.
+pub(in crate::batch) fn ideal_by(dimension: Dimension, need: u64, keys: &[KeyCapacity]) -> Option<Duration> {
     let working: Vec<_> = keys.iter().filter(|key| key.dead_from != Some(Duration::ZERO)).collect();
-    if working.iter().any(|key| request_windows(key).next().is_none()) {
+    if working.iter().any(|key| windows(key, dimension).next().is_none()) {
         return None;
     }
-    let enough =
-        |nanos: u64| working.iter().map(|key| capacity(key, nanos)).sum::<u128>() >= u128::from(calls);
+    let given = |nanos: u64| working.iter().map(|key| capacity(key, dimension, nanos)).sum::<u128>();
+    let enough = |nanos: u64| given(nanos) >= u128::from(need);
     if !enough(u64::MAX) {
         return None;
     }
@@ -46,10 +51,10 @@ pub fn ideal(calls: u64, keys: &[KeyCapacity]) -> Option<Duration> {
     Some(Duration::from_nanos(in_time))
 }
 
-/// Calls that a key can have made by `nanos` after the start.
-fn capacity(key: &KeyCapacity, nanos: u64) -> u128 {
+/// What a key can have given by `nanos` after the start.
+fn capacity(key: &KeyCapacity, dimension: Dimension, nanos: u64) -> u128 {
     let worked = key.dead_from.map_or(u128::from(nanos), |dead| dead.as_nanos().min(u128::from(nanos)));
-    request_windows(key).map(|window| window_capacity(window, worked)).min().unwrap_or(0)
+    windows(key, dimension).map(|window| window_capacity(window, worked)).min().unwrap_or(0)
 }
 
 fn window_capacity(limit: &WindowLimit, nanos: u128) -> u128 {
@@ -61,8 +66,8 @@ fn window_capacity(limit: &WindowLimit, nanos: u128) -> u128 {
     }
 }
 
-fn request_windows(key: &KeyCapacity) -> impl Iterator<Item = &WindowLimit> {
-    key.limits.windows.iter().filter(|limit| limit.dimension == Dimension::Requests)
+fn windows(key: &KeyCapacity, dimension: Dimension) -> impl Iterator<Item = &WindowLimit> {
+    key.limits.windows.iter().filter(move |limit| limit.dimension == dimension)
 }
 
 #[cfg(test)]
@@ -146,7 +151,7 @@ mod tests {
                 })
                 .collect();
             let given = |nanos: u64| {
-                keys.iter().filter(|key| key.dead_from != Some(Duration::ZERO)).map(|key| capacity(key, nanos)).sum::<u128>()
+                keys.iter().filter(|key| key.dead_from != Some(Duration::ZERO)).map(|key| capacity(key, Dimension::Requests, nanos)).sum::<u128>()
             };
             if let Some(time) = ideal(calls, &keys) {
                 let nanos = u64::try_from(time.as_nanos()).unwrap();

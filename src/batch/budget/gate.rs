@@ -157,7 +157,7 @@ mod tests {
         }
     }
 
-    fn answered(model: &str, usage: Option<Usage>) -> Answered {
+    fn answered(model: &str, usage: impl Into<Option<Usage>>) -> Answered {
         let call = Attempt {
             key: KeyId { provider: "p".into(), key: "k".into() },
             model: model.into(),
@@ -170,12 +170,12 @@ mod tests {
             headers: HeaderMap::new(),
             body: AnswerBody::Whole(Bytes::new()),
             served: Served { provider: "p".into(), attempts: vec![call] },
-            usage,
+            usage: usage.into(),
         }))
     }
 
-    fn used(input_tokens: u64, output_tokens: u64) -> Option<Usage> {
-        Some(Usage { input_tokens, output_tokens, cached_tokens: 0 })
+    const fn used(input_tokens: u64, output_tokens: u64) -> Usage {
+        Usage { input_tokens, output_tokens, cached_tokens: 0 }
     }
 
     fn admit(gate: &mut Gate, output: u64) -> Admission {
@@ -212,7 +212,7 @@ mod tests {
         gate.settle(reserve, &Answered::by_wheel(Err(SendError::Lost)));
         assert_eq!(admit(&mut gate, 100), Admission::Go(reserve), "nothing was spent");
         let thrown_away = Answered {
-            thrown_away: vec![used(1, 10)],
+            thrown_away: vec![Some(used(1, 10))],
             result: answered("cheap", used(1, 20)).result,
             attempts: [answered("cheap", None).attempts, answered("cheap", None).attempts].concat(),
             ..Answered::by_wheel(Err(SendError::Lost))

@@ -6,11 +6,9 @@ pub(in crate::batch) mod costs;
 pub(in crate::batch) mod gate;
 pub(in crate::batch) mod limits;
 pub(in crate::batch) mod reckon;
-mod so_far;
+pub(in crate::batch) mod so_far;
 mod tokens;
 
 pub use costs::{CostSummary, ModelCost};
 pub use limits::{Budget, RunLimits};
 pub use reckon::Reckoner;
-pub use so_far::CostSoFar;
-pub(in crate::batch) use so_far::Spending;

@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use keywheel_actors::dialect::Dialect;
 use keywheel_actors::id::{Model, ProviderId};
-use keywheel_actors::outcome::Usage;
 use keywheel_actors::policy::route::{Candidate, Routes};
 use keywheel_actors::request::Request;
 use keywheel_actors::spec::WheelSpec;
 
-use super::tokens::tokens_of;
+use super::tokens::{Estimate, tokens_of};
 use crate::money::{Money, Price, Prices};
 
 /// Reckons by the configuration's routes and prices.
@@ -77,7 +76,7 @@ impl Reckoner {
         let mut most = Money::ZERO;
         for lane in self.lanes(&request.model).iter() {
             match &lane.price {
-                Some(price) => most = most.max(price.cost(&lane.usage(request, output_unsaid))),
+                Some(price) => most = most.max(price.cost(&lane.estimate(request, output_unsaid).usage)),
                 None => return Reckoned::Unpriced(lane.candidate.clone()),
             }
         }
@@ -88,7 +87,7 @@ impl Reckoner {
 impl Lane {
     /// The tokens that `request` will probably use here: its input, and the most output that it lets the model
     /// write; `output_unsaid` where it names no maximum.
-    pub(in crate::batch) fn usage(&self, request: &Request, output_unsaid: u64) -> Usage {
+    pub(in crate::batch) fn estimate(&self, request: &Request, output_unsaid: u64) -> Estimate {
         tokens_of(&*self.dialect, request, output_unsaid)
     }
 }

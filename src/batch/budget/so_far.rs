@@ -20,7 +20,7 @@ pub(in crate::batch) struct Spending {
 
 /// What a run has cost and will have cost.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct CostSoFar {
+pub(in crate::batch) struct CostSoFar {
     /// What the money is in.
     pub currency: Currency,
     /// What the calls have cost so far, as far as that is known.
@@ -35,20 +35,17 @@ pub struct CostSoFar {
 }
 
 impl Spending {
-    /// With what it will come to, when `rows` of `total` are done.
-    pub(in crate::batch) fn so_far(self, rows: RowCounts, total: Option<u64>) -> CostSoFar {
+    /// With what it will come to, when `rows` are done and so many are `left`.
+    pub(in crate::batch) fn so_far(self, rows: RowCounts, left: Option<u64>) -> CostSoFar {
         let Self { currency, spent, unknown, most } = self;
         // A line that can't be sent costs nothing and says nothing about the others.
         let sent = rows.ok + rows.failed;
-        let projected = total.and_then(|total| {
-            let left = total.saturating_sub(rows.answered());
-            Some(spent + spent.scaled(left, sent)?)
-        });
+        let projected = left.and_then(|left| Some(spent + spent.scaled(left, sent)?));
         CostSoFar { currency, spent, unknown, projected, most }
     }
 }
 
-/// `1.24 of ~9.87 USD`.
+/// `1.24 → ~9.87 USD`.
 impl fmt::Display for CostSoFar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.unknown > 0 {
@@ -56,7 +53,7 @@ impl fmt::Display for CostSoFar {
         }
         write!(f, "{}", self.spent.rounded())?;
         if let Some(projected) = self.projected.filter(|projected| *projected > self.spent) {
-            write!(f, " of ~{}", projected.rounded())?;
+            write!(f, " → ~{}", projected.rounded())?;
         }
         write!(f, " {}", self.currency)?;
         if let Some(most) = self.most {
@@ -67,10 +64,10 @@ impl fmt::Display for CostSoFar {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::batch) mod tests {
     use super::*;
 
-    fn spending(spent: &str) -> Spending {
+    pub(in crate::batch) fn spending(spent: &str) -> Spending {
         Spending { currency: Currency::default(), spent: spent.parse().unwrap(), unknown: 0, most: None }
     }
 
@@ -80,20 +77,20 @@ mod tests {
 
     #[test]
     fn the_rows_left_cost_what_those_before_did() {
-        let cost = spending("1.50").so_far(rows(90, 10, 5), Some(305));
+        let cost = spending("1.50").so_far(rows(90, 10, 5), Some(200));
         assert_eq!(cost.projected, Some("4.50".parse().unwrap()));
-        assert_eq!(cost.to_string(), "1.50 of ~4.50 USD");
+        assert_eq!(cost.to_string(), "1.50 → ~4.50 USD");
     }
 
     #[test]
     fn what_is_unknown_is_not_guessed() {
-        assert_eq!(spending("0").so_far(rows(0, 0, 5), Some(305)).projected, None);
+        assert_eq!(spending("0").so_far(rows(0, 0, 5), Some(300)).projected, None);
         let pipe = Spending { unknown: 1, most: Some("5".parse().unwrap()), ..spending("1.50") };
         assert_eq!(pipe.so_far(rows(1, 0, 0), None).to_string(), "at least 1.50 USD (at most 5.00)");
     }
 
     #[test]
     fn at_the_end_there_is_nothing_to_project() {
-        assert_eq!(spending("1.50").so_far(rows(9, 1, 0), Some(10)).to_string(), "1.50 USD");
+        assert_eq!(spending("1.50").so_far(rows(9, 1, 0), Some(0)).to_string(), "1.50 USD");
     }
 }

@@ -11,9 +11,18 @@ const UNSAID_BY_OPENAI: u64 = 16;
 /// The most output that Anthropic's dialect reckons.
 const MOST_BY_ANTHROPIC: u64 = 1_024;
 
+/// What a request will probably use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::batch) struct Estimate {
+    /// Its input, and its output at most.
+    pub usage: Usage,
+    /// Whether the request itself says how much output there can be, or has none.
+    pub is_output_said: bool,
+}
+
 /// The tokens of `request`: its input by the dialect's estimate, and the most output that it asks for, or
 /// `output_unsaid` if it names no maximum.
-pub(super) fn tokens_of(dialect: &dyn Dialect, request: &Request, output_unsaid: u64) -> Usage {
+pub(super) fn tokens_of(dialect: &dyn Dialect, request: &Request, output_unsaid: u64) -> Estimate {
     let asked: Asked = serde_json::from_slice(&request.body).unwrap_or_default();
     let reckoned = dialect.estimate_tokens(request);
     let answers = asked.n.max(asked.best_of).unwrap_or(1).max(1);
@@ -25,7 +34,9 @@ pub(super) fn tokens_of(dialect: &dyn Dialect, request: &Request, output_unsaid:
         _ => 0,
     };
     let output = if writes { asked.most().unwrap_or(output_unsaid).saturating_mul(answers) } else { 0 };
-    Usage { input_tokens: reckoned.saturating_sub(reckoned_output), output_tokens: output, cached_tokens: 0 }
+    let input_tokens = reckoned.saturating_sub(reckoned_output);
+    let usage = Usage { input_tokens, output_tokens: output, cached_tokens: 0 };
+    Estimate { usage, is_output_said: !writes || asked.most().is_some() }
 }
 
 /// What the dialects call a maximum of output.

@@ -46,6 +46,8 @@ pub(in crate::batch) struct KeyRecord {
     pub latency: Latency,
     /// When it rested.
     pub rests: Rests,
+    /// What its limits permitted when somebody last looked.
+    pub permitted_per_second: Option<f64>,
 }
 
 /// Calls that began in a bucket of time.
@@ -66,14 +68,14 @@ pub(in crate::batch) struct Permitted {
     samples: u32,
 }
 
-/// The rows that one model answered.
+/// The calls to one model.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(in crate::batch) struct ModelRecord {
-    /// Calls to it.
+    /// All of them.
     pub calls: u64,
-    /// Rows that it answered.
-    pub rows: u64,
-    /// The tokens of those.
+    /// Those that succeeded.
+    pub ok: u64,
+    /// The tokens of those, as the provider counted them.
     pub usage: Usage,
 }
 
@@ -132,18 +134,26 @@ impl Chronicle {
     }
 
     /// A row ended so after these calls.
-    pub(in crate::batch) fn note_row(&mut self, attempts: &[Attempt], end: RowEnd, usage: Option<Usage>) {
+    pub(in crate::batch) fn note_row(&mut self, attempts: &[Attempt], end: RowEnd) {
         for attempt in attempts {
             self.note_call(attempt);
         }
         if attempts.len() > 1 || end == RowEnd::Failed {
             self.flow.note(attempts, end);
         }
-        if let (Some(last), RowEnd::Ok) = (attempts.last(), end)
-            && let Some(model) = self.model(last)
-        {
-            model.rows += 1;
-            model.usage += usage.unwrap_or_default();
+    }
+
+    /// A call that succeeded took so many tokens.
+    pub(in crate::batch) fn note_usage(&mut self, call: &Attempt, usage: Usage) {
+        if let Some(model) = self.model(call) {
+            model.usage += usage;
+        }
+    }
+
+    /// A key is permitted so many calls a second.
+    pub(in crate::batch) fn note_limit(&mut self, key: &KeyId, per_second: Option<f64>) {
+        if let Some(place) = self.places.get(key) {
+            self.keys[*place].permitted_per_second = per_second;
         }
     }
 
@@ -231,6 +241,10 @@ impl Chronicle {
         let work = Work::of(attempt);
         self.work.add(bucket, work);
         let is_ok = attempt.fault.is_none();
+        if let Some(model) = self.model(attempt) {
+            model.calls += 1;
+            model.ok += work.ok;
+        }
         if is_ok {
             self.latency.note(attempt.took);
         }
@@ -239,9 +253,6 @@ impl Chronicle {
             if is_ok {
                 record.latency.note(attempt.took);
             }
-        }
-        if let Some(model) = self.model(attempt) {
-            model.calls += 1;
         }
     }
 
@@ -259,6 +270,7 @@ impl Chronicle {
             work: Timeline::default(),
             latency: Latency::new(Digits::Two),
             rests: Rests::default(),
+            permitted_per_second: None,
         });
         self.keys.last_mut()
     }
@@ -331,9 +343,9 @@ pub(in crate::batch) mod tests {
         chronicle.note_row(
             &[attempt("p/a", 1_010, 5, Some(Reason::Throttled)), attempt("p/b", 1_045, 200, None)],
             RowEnd::Ok,
-            Some(usage),
         );
-        chronicle.note_row(&[attempt("p/b", 1_050, 100, Some(Reason::ServerError))], RowEnd::Failed, None);
+        chronicle.note_usage(&attempt("p/b", 1_045, 200, None), usage);
+        chronicle.note_row(&[attempt("p/b", 1_050, 100, Some(Reason::ServerError))], RowEnd::Failed);
         let work = |ok, throttled, failed| Work { ok, throttled, failed };
         assert_eq!(chronicle.work().merged(1), [work(0, 1, 0), work(0, 0, 0), work(1, 0, 1)]);
         let keys: Vec<(String, Work)> =
@@ -342,7 +354,7 @@ pub(in crate::batch) mod tests {
         assert_eq!(chronicle.latency().calls(), 1);
         assert_eq!(chronicle.flow().calls().count(), 2);
         let model = chronicle.models()[&("p".into(), "m".into())];
-        assert_eq!(model, ModelRecord { calls: 3, rows: 1, usage });
+        assert_eq!(model, ModelRecord { calls: 3, ok: 1, usage });
         assert_eq!(chronicle.span(), (at(1_000), at(1_245)));
     }
 
@@ -350,7 +362,7 @@ pub(in crate::batch) mod tests {
     fn a_long_run_takes_no_more_room_than_a_short_one() {
         let mut chronicle = Chronicle::begin(at(0));
         for second in 0..100_000 {
-            chronicle.note_row(&[attempt("p/a", second * 1_000, 1, None)], RowEnd::Ok, None);
+            chronicle.note_row(&[attempt("p/a", second * 1_000, 1, None)], RowEnd::Ok);
             chronicle.note_permitted(at(second * 1_000), 5.0);
         }
         assert_eq!(chronicle.axis().width(), Duration::from_millis(20 << 14));
@@ -364,7 +376,7 @@ pub(in crate::batch) mod tests {
     fn keys_beyond_the_limit_count_in_the_sums_alone() {
         let mut chronicle = Chronicle::begin(at(0));
         for key in 0..300 {
-            chronicle.note_row(&[attempt(&format!("p/{key}"), 0, 1, None)], RowEnd::Ok, None);
+            chronicle.note_row(&[attempt(&format!("p/{key}"), 0, 1, None)], RowEnd::Ok);
         }
         assert_eq!((chronicle.keys().len(), chronicle.work().total().ok), (KEYS_MAX, 300));
     }

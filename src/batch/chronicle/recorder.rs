@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use keywheel_actors::Answer;
 use keywheel_actors::clock::Moment;
 
 use super::flow::RowEnd;
@@ -33,9 +32,14 @@ impl Recorder {
 
     /// A row came back.
     pub(in crate::batch) fn note(&self, answered: &Answered) {
-        self.write(|chronicle| match &answered.result {
-            Ok(Answer { usage, .. }) => chronicle.note_row(&answered.attempts, RowEnd::Ok, *usage),
-            Err(_) => chronicle.note_row(&answered.attempts, RowEnd::Failed, None),
+        let end = if answered.result.is_ok() { RowEnd::Ok } else { RowEnd::Failed };
+        self.write(|chronicle| {
+            chronicle.note_row(&answered.attempts, end);
+            for (call, usage) in answered.paid() {
+                if let Some(call) = call {
+                    chronicle.note_usage(call, *usage);
+                }
+            }
         });
     }
 

@@ -91,9 +91,14 @@ impl Recorder {
     fn note_permitted(&self, watched: &Watched<'_>) {
         let (now, keys) = (watched.clock.now(), watched.ledger.keys(watched.board));
         let permits = watched.accounts.permits(&keys, now);
-        if let Some(per_second) = permits.as_deref().and_then(Permit::sum) {
-            self.write(|chronicle| chronicle.note_permitted(now, per_second));
-        }
+        self.write(|chronicle| {
+            if let Some(per_second) = permits.as_deref().and_then(Permit::sum) {
+                chronicle.note_permitted(now, per_second);
+            }
+            for (key, view) in &keys {
+                chronicle.note_limit(key, view.permitted_per_second);
+            }
+        });
     }
 }
 

@@ -16,6 +16,7 @@ mod packing;
 pub(in crate::batch) mod parse;
 pub(in crate::batch) mod read;
 mod reading;
+mod records;
 pub(in crate::batch) mod row;
 pub(in crate::batch) mod rows;
 pub(in crate::batch) mod seen;

@@ -37,7 +37,7 @@ pub struct TableReading {
 /// What becomes of a row whose `custom_id` stood on an earlier line.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, clap::ValueEnum)]
 pub enum OnDuplicate {
-    /// Nothing is run: the whole input is looked through before the first call (stdin can't be: as fail-row)
+    /// Nothing is run: a file is looked through before the first call; stdin can't be, there it is fail-row
     #[default]
     Refuse,
     /// The row fails with the code `duplicate_custom_id`

@@ -32,7 +32,7 @@ pub(in crate::batch) struct Rows {
 
 enum Source {
     Lines(Lines<Box<dyn BufRead + Send>>),
-    Table(Table),
+    Table(Box<Table>),
 }
 
 impl Rows {
@@ -46,7 +46,7 @@ impl Rows {
         reading: Reading,
         name: &str,
     ) -> Result<Self, UsageError> {
-        Ok(Self::new(Source::Table(Table::open(reader, &reading, name)?), meter, reading))
+        Ok(Self::new(Source::Table(Box::new(Table::open(reader, &reading, name)?)), meter, reading))
     }
 
     fn new(source: Source, meter: Meter, reading: Reading) -> Self {
@@ -134,3 +134,7 @@ impl fmt::Debug for Source {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "rows_tests.rs"]
+mod tests;

@@ -1,7 +1,7 @@
-//! Which rows have been met, and which of them an earlier run has written: ten million in 66 MB.
+//! Which rows have been met, and which of them an earlier run has written: ten million in 67 MB.
 //!
 //! An id is known by the 64 bits of its hash. The first 16 choose one of 65,536 partitions, so only the other
-//! 48 are kept, in order, in an array that grows by a thirty-second at a time: no table doubles, nothing is
+//! 48 are kept, in order, in an array that grows by a few entries at a time: no table doubles, nothing is
 //! held twice while it grows. A run that goes on where an earlier one ended needs three bytes more a row,
 //! for a part of the content's hash and whether the row was met in this run.
 //!

@@ -157,3 +157,85 @@ impl Iterator for Sift {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+    use crate::batch::input::packing::Packing;
+    use crate::batch::input::reading::Reading;
+    use crate::batch::input::source::{Input, Source};
+
+    fn row(id: &str) -> String {
+        format!(r#"{{"custom_id":"{id}","url":"/v1/x","body":{{"model":"m"}}}}"#)
+    }
+
+    /// What is to be answered: `LINE ID` for rows, `LINE CODE` for rejected ones; and what was passed over.
+    fn sifted(on_duplicate: OnDuplicate, seen: Seen, lines: &[String]) -> (Vec<String>, Progress) {
+        let source = Source {
+            reader: Box::new(Cursor::new(lines.join("\n"))),
+            packing: Packing::Plain,
+            name: "in".to_owned(),
+            bytes_total: None,
+        };
+        let input = Input::open(source, Reading { on_duplicate, ..Reading::default() }).unwrap();
+        let progress = Arc::new(Progress::new(None));
+        let told =
+            Sift::new(input.into_rows(), seen, None, Arc::clone(&progress)).map(|row| match row.unwrap() {
+                Ok(row) => format!("{} {}", row.line, row.custom_id),
+                Err(rejected) => format!("{} {}", rejected.line, rejected.code),
+            });
+        let told = told.collect();
+        (told, Arc::into_inner(progress).unwrap())
+    }
+
+    #[test]
+    fn later_rows_of_a_name_fail() {
+        let lines = [row("a"), row("a"), "{\"custom_id\":\"b\",\"body\":1}".to_owned(), row("b"), row("c")];
+        for on_duplicate in [OnDuplicate::FailRow, OnDuplicate::Refuse] {
+            let (told, progress) = sifted(on_duplicate, Seen::new(), &lines);
+            let wanted = ["1 a", "2 duplicate_custom_id", "3 invalid_line", "4 duplicate_custom_id", "5 c"];
+            assert_eq!(told, wanted);
+            assert_eq!(progress.rows_read(), 5);
+            assert!(progress.input_over());
+        }
+    }
+
+    #[test]
+    fn a_duplicate_keeps_the_text_of_its_line() {
+        let text = format!("{}\n{}", row("a"), row("a"));
+        let rows = Input::new(Cursor::new(text), None).into_rows();
+        let mut sift = Sift::new(rows, Seen::new(), None, Arc::default());
+        assert!(sift.next().unwrap().unwrap().is_ok());
+        assert_eq!(sift.next().unwrap().unwrap().unwrap_err().raw, row("a"));
+    }
+
+    #[test]
+    fn later_rows_of_a_name_are_passed_over() {
+        let lines = [row("a"), row("a"), "{\"custom_id\":\"b\",\"body\":1}".to_owned(), row("b")];
+        let (told, progress) = sifted(OnDuplicate::Skip, Seen::new(), &lines);
+        assert_eq!(told, ["1 a", "3 invalid_line", "4 b"]);
+        assert_eq!((progress.rows_read(), progress.duplicates_skipped()), (3, 1));
+    }
+
+    #[test]
+    fn later_rows_of_a_name_get_the_next_free_one() {
+        let lines = [row("a"), row("a#2"), row("a"), row("b"), row("a"), row("a#2")];
+        let (told, _) = sifted(OnDuplicate::Suffix, Seen::new(), &lines);
+        assert_eq!(told, ["1 a", "2 a#2", "3 a#3", "4 b", "5 a#4", "6 a#2#2"]);
+    }
+
+    #[test]
+    fn what_an_earlier_run_has_written_is_passed_over_unless_it_changed() {
+        let lines = [row("a"), row("b"), "{".to_owned(), row("a"), row("c"), row("c")];
+        let mut seen = Seen::remembering();
+        seen.remember(RowHash::of("a", "/x", br#"{"model":"m"}"#));
+        seen.remember(RowHash::of("b", "/x", br#"{"model":"other"}"#));
+        seen.remember(RowHash::of("c#2", "/x", br#"{"model":"m"}"#));
+        seen.remember(RowHash::of_rejected(3, b"{"));
+        let (told, progress) = sifted(OnDuplicate::Suffix, seen, &lines);
+        assert_eq!(told, ["2 b", "4 a#2", "5 c"]);
+        assert_eq!((progress.rows_read(), progress.done_before()), (3, 3));
+    }
+}

@@ -16,3 +16,4 @@ pub use format::Format;
 pub(in crate::batch) use open::Opened;
 pub use open::{Existing, Output, OutputSpec, Resumed, Retry};
 pub use order::Order;
+pub use paths::errors_beside;

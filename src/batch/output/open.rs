@@ -1,5 +1,8 @@
 //! An output is opened before the first call: a wrong path costs nothing, and what is done is known.
 
+mod refuse;
+mod spool;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
@@ -11,12 +14,9 @@ use super::format::Format;
 use super::journal::header::Header;
 use super::journal::log::{Files, Log};
 use super::journal::record::{Ends, Kind, RECORD_BYTES};
-use super::journal::recover::{RecoverError, Recovered, each_line, recover};
-use super::journal::rewrite::{Packer, Rewrite};
+use super::journal::recover::{Recovered, each_line, recover};
 use super::order::Order;
 use super::ordered::feed::OrderFeed;
-use super::ordered::scratch::shared;
-use super::ordered::sink::{Emission, Ordered};
 use super::pack::Packing;
 use super::paths::{Paths, errors_beside, sync_directory};
 use super::sink::{Journaled, Repeats, Sink, Stream};
@@ -24,6 +24,9 @@ use super::write::{self, Writer};
 use crate::batch::input::hash::RowHash;
 use crate::batch::input::seen::Seen;
 use crate::exit::UsageError;
+
+use refuse::{agree, cant_go_on, cant_write, errors_hash, has_text, lock, refuse_locked, refuse_strange};
+use spool::{Spooled, ordered, ordered_stream, spool_out};
 
 /// Where the answers go, and what becomes of those that are there.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -285,79 +288,6 @@ fn files(paths: &Paths, order: Order, journal: File) -> anyhow::Result<Files> {
     Ok(Files { out, packing, tail, errors, journal })
 }
 
-/// How the spool came to be.
-#[derive(Clone, Copy)]
-enum Spooled {
-    /// It was there, or none is needed.
-    Before,
-    /// OUT was renamed.
-    Renamed,
-    /// OUT was unpacked.
-    Unpacked,
-}
-
-impl Spooled {
-    fn undo(self, paths: &Paths) {
-        // Whatever fails here, nothing is lost: the lines are in one of the two.
-        let _ = match self {
-            Self::Before => Ok(()),
-            Self::Renamed => fs::rename(paths.spool(), &paths.out),
-            Self::Unpacked => fs::remove_file(paths.spool()),
-        };
-    }
-}
-
-/// Makes a spool of an OUT that is whole: lines may have to come between those that it has.
-fn spool_out(paths: &Paths) -> io::Result<Spooled> {
-    let spool = paths.spool();
-    if spool.exists() || !paths.out.exists() {
-        return Ok(Spooled::Before);
-    }
-    match Packing::of(&paths.out) {
-        Packing::Plain => {
-            fs::rename(&paths.out, &spool)?;
-            Ok(Spooled::Renamed)
-        }
-        packing @ (Packing::Gzip | Packing::Zstd) => {
-            let mut unpacked = File::create(paths.next_out())?;
-            if has_text(&paths.out) {
-                io::copy(&mut packing.unpack(io::BufReader::new(File::open(&paths.out)?))?, &mut unpacked)?;
-            }
-            unpacked.sync_data()?;
-            fs::rename(paths.next_out(), &spool)?;
-            Ok(Spooled::Unpacked)
-        }
-    }
-}
-
-/// A sink in the order of the input, with the lines of earlier runs.
-fn ordered(log: Log, found: &Recovered, header: Header, paths: &Paths) -> io::Result<(Ordered, OrderFeed)> {
-    let out = File::create(&paths.out)?;
-    let new = Rewrite::begin(out, Packing::of(&paths.out), header, paths)?;
-    let emission = Emission::File { new, paths: paths.clone() };
-    let spool = File::open(paths.spool())?;
-    let journal = File::open(paths.journal())?;
-    let (mut sink, feed) = Ordered::begin(log, spool, found.lines, paths.directory(), emission)?;
-    let mut added = Ok(());
-    each_line(&journal, found, |line| {
-        if added.is_ok() {
-            added = sink.add_before(*line);
-        }
-    })?;
-    added.map(|()| (sink, feed))
-}
-
-/// A sink in the order of the input whose lines nobody can go on with.
-fn ordered_stream(out: impl Write + Send + 'static, errors: ErrorFile) -> io::Result<(Ordered, OrderFeed)> {
-    let directory = std::env::temp_dir();
-    let (written, spool) = shared(&directory)?;
-    let journal = tempfile::tempfile_in(&directory)?;
-    let files = Files { out: written, packing: Packing::Plain, tail: None, errors, journal };
-    let log = Log::begin(files, Ends::default(), RECORD_BYTES as u64)?;
-    let emission = Emission::Stream(Packer::new(Box::new(out), Packing::Plain));
-    Ordered::begin(log, spool, 0, &directory, emission)
-}
-
 const fn nothing() -> Recovered {
     let ends = Ends { out: 0, errors: 0, tail: 0 };
     Recovered { ends, journal_bytes: RECORD_BYTES as u64, lines: 0, is_tidy: true, is_repaired: false }
@@ -388,96 +318,6 @@ fn remember(journal: &File, found: &Recovered, retry: Retry, seen: &mut Seen) ->
         seen.remember(line.hash);
     })?;
     Ok(resumed)
-}
-
-/// Takes the lock on a journal, until the process ends.
-fn lock(journal: &File, paths: &Paths) -> anyhow::Result<()> {
-    match journal.try_lock() {
-        Ok(()) => Ok(()),
-        Err(fs::TryLockError::WouldBlock) => Err(UsageError {
-            problem: format!("another keywheel is writing {}", paths.out.display()),
-            hint: "wait for its end, or choose another name with --output".to_owned(),
-        }
-        .into()),
-        Err(fs::TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("can't lock {}", paths.journal().display()))
-        }
-    }
-}
-
-/// Nothing may be replaced under the hands of a run.
-fn refuse_locked(paths: &Paths) -> anyhow::Result<()> {
-    match File::open(paths.journal()) {
-        Ok(journal) => lock(&journal, paths),
-        // Without a journal nobody writes.
-        Err(_) => Ok(()),
-    }
-}
-
-/// Refuses a file that no journal of ours tells of, unless there is nothing in it.
-fn refuse_strange(path: &Path, flag: &str) -> anyhow::Result<()> {
-    if !has_text(path) {
-        return Ok(());
-    }
-    let problem = format!("{} exists already", path.display());
-    let hint = format!("choose another name with {flag}, or replace it with --force");
-    Err(UsageError { problem, hint }.into())
-}
-
-fn has_text(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|about| about.len() > 0)
-}
-
-/// Refuses to go on with other options than the run that began.
-fn agree(paths: &Paths, found: Header, wanted: Header) -> anyhow::Result<()> {
-    if found == wanted {
-        return Ok(());
-    }
-    let out = paths.out.display();
-    let (problem, same) = if found.format != wanted.format {
-        let name = found.format.name();
-        (format!("{out} was begun with --output-format {name}"), format!("--output-format {name}"))
-    } else if found.order != wanted.order {
-        let name = found.order.name();
-        (format!("{out} was begun with --order {name}"), format!("--order {name}"))
-    } else {
-        (format!("{out} was begun with another error file"), "the same --errors".to_owned())
-    };
-    let hint = format!("go on with {same}, choose another name with --output, or begin afresh with --force");
-    Err(UsageError { problem, hint }.into())
-}
-
-/// What tells one error file from another: its name beside OUT, or its whole path elsewhere.
-fn errors_hash(paths: &Paths) -> u64 {
-    let home = |path: &Path| {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        fs::canonicalize(parent.unwrap_or_else(|| Path::new("."))).unwrap_or_default()
-    };
-    let name = paths.errors.file_name().unwrap_or_default();
-    let path =
-        if home(&paths.errors) == home(&paths.out) { name.into() } else { home(&paths.errors).join(name) };
-    RowHash::of(&path.to_string_lossy(), "", b"").id
-}
-
-fn cant_write(path: &Path, error: &io::Error) -> anyhow::Error {
-    let problem = format!("can't write to {}: {error}", path.display());
-    let hint = "check that the directory exists and may be written, and that it has space".to_owned();
-    UsageError { problem, hint }.into()
-}
-
-fn cant_go_on(paths: &Paths, error: RecoverError) -> anyhow::Error {
-    match error {
-        RecoverError::Edited(line) => {
-            let problem =
-                format!("{} was edited: line {line} isn't the one that was written", paths.out.display());
-            let hint =
-                "bring it back as it was, choose another name with --output, or begin afresh with --force";
-            UsageError { problem, hint: hint.to_owned() }.into()
-        }
-        RecoverError::Io(error) => {
-            anyhow::Error::new(error).context(format!("can't read {}", paths.out.display()))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 }
 
 /// Where the rows that failed go if nobody says: `out.jsonl.gz` → `out.errors.jsonl`.
-pub(in crate::batch) fn errors_beside(out: &Path) -> PathBuf {
+pub fn errors_beside(out: &Path) -> PathBuf {
     let name = out.file_name().unwrap_or_default().to_string_lossy();
     let stem = [".gz", ".zst"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
     let stem = [".jsonl", ".ndjson", ".json", ".txt"]

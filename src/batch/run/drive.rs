@@ -23,7 +23,7 @@ use crate::batch::budget::gate::{Admission, Gate};
 use crate::batch::budget::limits::Halt;
 use crate::batch::chronicle::Recorder;
 use crate::batch::input::read::ReadRow;
-use crate::batch::input::row::{Row, RunId};
+use crate::batch::input::row::{Rejected, Row, RunId};
 use crate::batch::output::line::OutputLine;
 use crate::batch::output::write::Placed;
 use crate::batch::show::progress::Progress;
@@ -83,8 +83,19 @@ enum Step {
     Leave,
     Drain,
     Halt(Halt),
-    Read(Option<(OwnedSemaphorePermit, io::Result<ReadRow>)>),
-    Answered(Box<(OwnedSemaphorePermit, Row, Money, Answered)>),
+    Read(Option<(Place, io::Result<ReadRow>)>),
+    Answered(Box<(Flight, Answered)>),
+}
+
+/// A row's place in the window: it is free again when this is dropped.
+type Place = OwnedSemaphorePermit;
+
+/// A row under way.
+struct Flight {
+    place: Place,
+    row: Row,
+    /// What it may cost.
+    reserved: Money,
 }
 
 /// Hands every row to `send` and its line to `lines`, in order of completion.
@@ -101,121 +112,150 @@ where
     let mut drain = plan.stop.clone();
     let mut leave = plan.stop.clone();
     let places = Arc::new(Semaphore::new(plan.window));
-    let mut under_way = FuturesUnordered::new();
-    let mut tally = Tally::default();
-    let mut taken = 0;
-    let mut gate = Gate::of(&plan.limits);
     let mut deadline_over = pin!(plan.limits.deadline_over(plan.clock));
-    // A row that waits for money, and rows that the deadline cut.
-    let (mut held, mut cut) = (None, 0);
-    // While rows are still taken this is `None`; then it says why no more are.
-    let mut over: Option<End> = None;
+    let mut under_way = FuturesUnordered::new();
+    let mut state = Drive::new(plan);
     loop {
-        if under_way.is_empty()
-            && let Some(mut end) = over
-        {
-            if cut > 0 && matches!(end, End::Complete) {
-                end = End::Halted(Halt::DeadlineOver);
-            }
-            return Driven { tally, costs: gate.costs().clone(), taken, left: cut, end };
+        if under_way.is_empty() && state.over.is_some() {
+            return state.ended();
         }
+        let takes_rows = state.over.is_none() && !state.gate.is_waiting();
         let step = tokio::select! {
             biased;
             () = leave.reached(Stage::Leave) => Step::Leave,
             () = drain.reached(Stage::Drain), if plan.progress.stage() == Stage::Go => Step::Drain,
-            () = &mut deadline_over, if over.is_none() => Step::Halt(Halt::DeadlineOver),
+            () = &mut deadline_over, if state.over.is_none() => Step::Halt(Halt::DeadlineOver),
             // Reading comes before answers: it ends by itself when the window is full.
-            row = next_row(&mut held, &places, &mut rows), if over.is_none() && !gate.is_waiting() => Step::Read(row),
+            row = next_row(&places, &mut state.held, &mut rows), if takes_rows => Step::Read(row),
             Some(answered) = under_way.next(), if !under_way.is_empty() => Step::Answered(Box::new(answered)),
         };
         let line = match step {
-            Step::Leave => {
-                let left = cut + under_way.len() as u64;
-                return Driven { tally, costs: gate.costs().clone(), taken, left, end: End::Interrupted };
-            }
-            Step::Drain => {
-                rows.close();
-                plan.progress.note_draining();
-                // If the input was over already, all of it will have been answered.
-                over.get_or_insert(End::Interrupted);
-                continue;
-            }
-            Step::Halt(halt) => {
-                rows.close();
-                plan.progress.note_draining();
-                over = Some(End::Halted(halt));
-                continue;
-            }
-            Step::Read(None) => {
-                over = Some(End::Complete);
-                continue;
-            }
-            Step::Read(Some((_, Err(error)))) => {
-                over = Some(End::ReadFailed(error));
-                continue;
-            }
+            Step::Leave => return state.left(under_way.len(), End::Interrupted),
+            // If the input was over already, all of it will have been answered.
+            Step::Drain => state.take_no_more(&mut rows, End::Interrupted),
+            Step::Halt(halt) => state.take_no_more(&mut rows, End::Halted(halt)),
+            Step::Read(None) => state.input_over(End::Complete),
+            Step::Read(Some((_, Err(error)))) => state.input_over(End::ReadFailed(error)),
+            Step::Read(Some((place, Ok(Err(rejected))))) => Some(state.rejected(place, rejected)),
             Step::Read(Some((place, Ok(Ok(row))))) => {
                 let request = row.request(&plan.run);
-                match gate.admit(&request, plan.clock.now()) {
+                match state.gate.admit(&request, plan.clock.now()) {
                     Admission::Go(reserved) => {
-                        taken += 1;
-                        tally.note_sent(plan.clock.now());
-                        let answer = send(request);
-                        under_way.push(async move { (place, row, reserved, answer.await) });
+                        state.note_sent();
+                        let (flight, answer) = (Flight { place, row, reserved }, send(request));
+                        under_way.push(async { (flight, answer.await) });
                         None
                     }
                     Admission::Wait => {
-                        held = Some((place, row));
-                        continue;
+                        state.held = Some((place, row));
+                        None
                     }
-                    Admission::Never(halt) => {
-                        rows.close();
-                        plan.progress.note_draining();
-                        over = Some(End::Halted(halt));
-                        continue;
-                    }
+                    Admission::Never(halt) => state.take_no_more(&mut rows, End::Halted(halt)),
                 }
-            }
-            Step::Read(Some((place, Ok(Err(rejected))))) => {
-                taken += 1;
-                tally.note_rejected(rejected.code);
-                Some(Placed { line: OutputLine::rejected(&plan.run, rejected), place: Some(place) })
             }
             Step::Answered(answered) => {
-                let (place, row, reserved, answered) = *answered;
-                gate.settle(reserved, &answered);
-                if let Some(spending) = gate.spending() {
-                    plan.progress.note_spending(spending);
-                }
-                tally.note_result(plan.clock.now(), &answered);
-                plan.recorder.note(&answered);
-                if gate.cut(&answered) {
-                    cut += 1;
-                    None
-                } else {
-                    let line = OutputLine::answered(&plan.run, row, answered);
-                    tally.note_answered(&line);
-                    Some(Placed { line, place: Some(place) })
-                }
+                let (flight, answered) = *answered;
+                state.answered(flight, answered)
             }
         };
         if let Some(line) = line
             && let Err(end) = hand_over(&lines, line, &mut leave).await
         {
-            let left = cut + under_way.len() as u64;
-            return Driven { tally, costs: gate.costs().clone(), taken, left, end };
+            return state.left(under_way.len(), end);
         }
-        plan.progress.note_rows(tally.rows, under_way.len());
-        plan.progress.note_usage(tally.usage);
+        plan.progress.note_rows(state.tally.rows, under_way.len());
+        plan.progress.note_usage(state.tally.usage);
+    }
+}
+
+/// Where the loop stands, apart from the rows under way.
+struct Drive<'a> {
+    plan: &'a Plan,
+    gate: Gate,
+    tally: Tally,
+    taken: u64,
+    /// A row that waits for money.
+    held: Option<(Place, Row)>,
+    /// Rows that the run's deadline cut.
+    cut: u64,
+    /// While rows are still taken this is `None`; then it says why no more are.
+    over: Option<End>,
+}
+
+impl<'a> Drive<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        let gate = Gate::of(&plan.limits);
+        Self { plan, gate, tally: Tally::default(), taken: 0, held: None, cut: 0, over: None }
+    }
+
+    fn note_sent(&mut self) {
+        self.taken += 1;
+        self.tally.note_sent(self.plan.clock.now());
+    }
+
+    /// The line of a row that isn't sent.
+    fn rejected(&mut self, place: Place, rejected: Rejected) -> Placed {
+        self.taken += 1;
+        self.tally.note_rejected(rejected.code);
+        Placed { line: OutputLine::rejected(&self.plan.run, rejected), place: Some(place) }
+    }
+
+    /// The line of a row that was sent; none for one that the run's deadline cut.
+    fn answered(&mut self, flight: Flight, answered: Answered) -> Option<Placed> {
+        let Flight { place, row, reserved } = flight;
+        self.gate.settle(reserved, &answered);
+        if let Some(spending) = self.gate.spending() {
+            self.plan.progress.note_spending(spending);
+        }
+        self.tally.note_result(self.plan.clock.now(), &answered);
+        self.plan.recorder.note(&answered);
+        if self.gate.cut(&answered) {
+            self.cut += 1;
+            return None;
+        }
+        let line = OutputLine::answered(&self.plan.run, row, answered);
+        self.tally.note_answered(&line);
+        Some(Placed { line, place: Some(place) })
+    }
+
+    /// There is nothing more to read.
+    fn input_over(&mut self, end: End) -> Option<Placed> {
+        self.over = Some(end);
+        None
+    }
+
+    /// Rows are left, and nobody reads them. What was over before stays so.
+    fn take_no_more(&mut self, rows: &mut mpsc::Receiver<io::Result<ReadRow>>, end: End) -> Option<Placed> {
+        rows.close();
+        self.plan.progress.note_draining();
+        self.over.get_or_insert(end);
+        None
+    }
+
+    /// Nothing is under way any more.
+    fn ended(mut self) -> Driven {
+        let end = self.over.take().unwrap_or(End::Complete);
+        match end {
+            End::Complete if self.cut > 0 => self.left(0, End::Halted(Halt::DeadlineOver)),
+            End::Complete | End::Interrupted | End::Halted(_) | End::ReadFailed(_) | End::WriterGone => {
+                self.left(0, end)
+            }
+        }
+    }
+
+    /// So many rows under way are left.
+    fn left(self, under_way: usize, end: End) -> Driven {
+        let left = self.cut + under_way as u64;
+        Driven { tally: self.tally, costs: self.gate.costs().clone(), taken: self.taken, left, end }
     }
 }
 
 /// The row that was held back, or else the next with its place in the window, as soon as there are both.
 async fn next_row(
-    held: &mut Option<(OwnedSemaphorePermit, Row)>,
     places: &Arc<Semaphore>,
+    held: &mut Option<(Place, Row)>,
     rows: &mut mpsc::Receiver<io::Result<ReadRow>>,
-) -> Option<(OwnedSemaphorePermit, io::Result<ReadRow>)> {
+) -> Option<(Place, io::Result<ReadRow>)> {
     if let Some((place, row)) = held.take() {
         return Some((place, Ok(Ok(row))));
     }
@@ -247,7 +287,6 @@ mod tests {
     use tokio::sync::{oneshot, watch};
 
     use super::*;
-    use crate::batch::input::row::Rejected;
     use crate::batch::output::Format;
 
     /// A run whose answers the test gives itself, in its own order.

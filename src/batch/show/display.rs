@@ -192,7 +192,7 @@ fn face(sources: &Sources, pace: &mut Pace, keys: &[(KeyId, KeyView)], now: Mome
         permitted_per_second: permits.as_deref().and_then(Permit::sum),
         usage,
         tokens_per_second: pace.tokens.per_second(),
-        cost: progress.cost(),
+        spending: progress.spending(),
         eta: None,
         stage: progress.stage(),
     };

@@ -6,7 +6,7 @@ use keywheel_actors::outcome::Usage;
 use keywheel_actors::unit::format_duration;
 
 use super::progress::{RowCounts, Total};
-use crate::batch::budget::CostSoFar;
+use crate::batch::budget::so_far::{CostSoFar, Spending};
 use crate::batch::run::stop::Stage;
 use crate::ui::bar::bar;
 use crate::ui::fit::{Part, cut, fit};
@@ -43,7 +43,7 @@ pub(in crate::batch) struct Face {
     /// Tokens a second, lately.
     pub tokens_per_second: f64,
     /// Dollars spent so far.
-    pub cost: Option<CostSoFar>,
+    pub spending: Option<Spending>,
     /// Time left.
     pub eta: Option<Duration>,
     /// Whether new rows are still taken.
@@ -90,7 +90,7 @@ impl Face {
                 count(self.usage.output_tokens)
             ));
         }
-        if let Some(cost) = &self.cost {
+        if let Some(cost) = self.cost() {
             add(format!("cost: {cost}"));
         }
         add(format!("keys: {keys}"));
@@ -109,6 +109,11 @@ impl Face {
     /// Rows that still have to be sent or answered, if their number is known.
     pub(in crate::batch) fn left(&self) -> Option<u64> {
         Some(self.total.known()?.saturating_sub(self.done()))
+    }
+
+    /// What the run has cost, and will have cost if its rows go on as they were.
+    pub(in crate::batch) fn cost(&self) -> Option<CostSoFar> {
+        Some(self.spending.clone()?.so_far(self.rows, self.left()))
     }
 
     /// The bar takes the room that its numbers leave.
@@ -167,7 +172,7 @@ impl Face {
             let per_second = self.tokens_per_second as u64;
             parts.push(Part::plain(format!("{}/s", short(per_second))));
         }
-        if let Some(cost) = &self.cost {
+        if let Some(cost) = self.cost() {
             let name = if parts.is_empty() { "cost    " } else { "cost " };
             parts.push(Part::plain(format!("{name}{cost}")));
         }
@@ -211,7 +216,7 @@ fn share(done: u64, total: u64) -> f64 {
 #[cfg(test)]
 pub(in crate::batch) mod tests {
     use super::*;
-    use crate::money::Currency;
+    use crate::batch::budget::so_far::tests::spending;
 
     /// Two fifths of a run.
     pub(in crate::batch) fn sample() -> Face {
@@ -226,26 +231,14 @@ pub(in crate::batch) mod tests {
             permitted_per_second: Some(50.0),
             usage: Usage { input_tokens: 1_204_331, output_tokens: 240_111, cached_tokens: 0 },
             tokens_per_second: 9_812.4,
-            cost: Some(cost("1.20", Some("3.00"))),
+            spending: Some(spending("1.20")),
             eta: Some(Duration::from_secs(36)),
             stage: Stage::Go,
         }
     }
 
-    fn cost(spent: &str, projected: Option<&str>) -> CostSoFar {
-        let money = |text: &str| text.parse().unwrap();
-        let projected = projected.map(money);
-        CostSoFar { currency: Currency::default(), spent: money(spent), unknown: 0, projected, most: None }
-    }
-
     fn resumed() -> Face {
-        Face {
-            done_before: 600,
-            from_cache: 20,
-            total: Total::Exactly(3_000),
-            cost: Some(cost("1.20", Some("2.40"))),
-            ..sample()
-        }
+        Face { done_before: 600, from_cache: 20, total: Total::Exactly(3_000), ..sample() }
     }
 
     #[test]
@@ -256,7 +249,7 @@ pub(in crate::batch) mod tests {
                 "━━━━━━━━━━━━━━━━╸────────────────────────  1,200 of ~3,000 rows (40%)  ETA 36.0s",
                 "rate    48.2/s of 50.0/s permitted  (96%)  2,048 under way",
                 "rows    1,190 ok  10 failed  12 retried  31 throttled",
-                "tokens  1.20M in, 240k out  9.81k/s  cost 1.20 of ~3.00 USD",
+                "tokens  1.20M in, 240k out  9.81k/s  cost 1.20 → ~3.01 USD",
             ]
         );
         assert_eq!(
@@ -273,7 +266,7 @@ pub(in crate::batch) mod tests {
                 "━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━─────────────────────────────────  1,800 of 3,000 rows (60%)  ETA 36.0s",
                 "rate    48.2/s of 50.0/s permitted  (96%)  2,048 under way",
                 "rows    1,190 ok  10 failed  12 retried  31 throttled  600 done before  20 from the cache",
-                "tokens  1.20M in, 240k out  9.81k/s  cost 1.20 of ~2.40 USD",
+                "tokens  1.20M in, 240k out  9.81k/s  cost 1.20 → ~2.41 USD",
             ]
         );
         assert_eq!(
@@ -282,7 +275,7 @@ pub(in crate::batch) mod tests {
                 "━━━━━━━━╸────────────  1,200 of ~3,000 rows (40%)  ETA 36.0s",
                 "rate    48.2/s of 50.0/s permitted  (96%)  2,048 under way",
                 "rows    1,190 ok  10 failed  12 retried  31 throttled",
-                "tokens  1.20M in, 240k out  9.81k/s  cost 1.20 of ~3.00 USD",
+                "tokens  1.20M in, 240k out  9.81k/s  cost 1.20 → ~3.01 USD",
             ]
         );
         for width in 40..=200 {
@@ -294,7 +287,7 @@ pub(in crate::batch) mod tests {
     #[test]
     fn a_pipe_gets_one_line() {
         assert_eq!(
-            Face { usage: Usage::default(), cost: None, ..sample() }.line("9 active, 1 rate_limited"),
+            Face { usage: Usage::default(), spending: None, ..sample() }.line("9 active, 1 rate_limited"),
             "batch: 1,200 of ~3,000 rows (40%), 48.2/s of 50.0/s permitted, ETA 36.0s, 1,190 ok, 10 failed, \
              12 retried, 31 throttled, keys: 9 active, 1 rate_limited"
         );
@@ -302,7 +295,7 @@ pub(in crate::batch) mod tests {
             resumed().line("10 active"),
             "batch: 1,800 of 3,000 rows (60%), 48.2/s of 50.0/s permitted, ETA 36.0s, 1,190 ok, 10 failed, \
              12 retried, 31 throttled, 600 done before, 20 from the cache, tokens: 1,204,331 in, 240,111 out, \
-             cost: 1.20 of ~2.40 USD, keys: 10 active"
+             cost: 1.20 → ~2.41 USD, keys: 10 active"
         );
     }
 
@@ -312,7 +305,7 @@ pub(in crate::batch) mod tests {
             total: Total::Unknown,
             permitted_per_second: None,
             usage: Usage::default(),
-            cost: None,
+            spending: None,
             eta: None,
             ..sample()
         };
@@ -324,7 +317,7 @@ pub(in crate::batch) mod tests {
                 "rows    1,190 ok  10 failed  12 retried  31 throttled"
             ]
         );
-        let priced = Face { cost: Some(cost("0.004", None)), ..unknown };
+        let priced = Face { spending: Some(spending("0.004")), ..unknown };
         assert_eq!(priced.block(Style::Plain, 80)[3], "cost    0.0040 USD");
         let stuck = Face { eta: None, ..sample() };
         assert!(stuck.block(Style::Plain, 80)[0].ends_with("  1,200 of ~3,000 rows (40%)"));

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use keywheel_actors::outcome::Usage;
 
-use crate::batch::budget::{CostSoFar, Spending};
+use crate::batch::budget::so_far::Spending;
 use crate::batch::run::stop::Stage;
 
 /// Published counters. Each has one writer; they are for people and needn't agree to the row.
@@ -123,6 +123,12 @@ impl Progress {
         }
     }
 
+    /// How much of the input has been read, from 0 to 1. `None` if its length isn't known.
+    pub(in crate::batch) fn share_read(&self) -> Option<f64> {
+        let all = self.bytes_total.filter(|all| *all > 0)?;
+        Some(self.bytes_read.load(Ordering::Relaxed) as f64 / all as f64)
+    }
+
     /// Rows that have ended.
     pub fn rows(&self) -> RowCounts {
         RowCounts {
@@ -152,10 +158,9 @@ impl Progress {
         self.cache_hits.load(Ordering::Relaxed)
     }
 
-    /// What the run has cost and will have cost. `None` if the configuration has no prices.
-    pub fn cost(&self) -> Option<CostSoFar> {
-        let spending = self.spending.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
-        Some(spending.so_far(self.rows(), self.total().known()))
+    /// What is spent. `None` if the configuration has no prices.
+    pub(in crate::batch) fn spending(&self) -> Option<Spending> {
+        self.spending.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether new rows are still taken.
@@ -197,6 +202,11 @@ impl Progress {
         self.under_way.store(under_way as u64, Ordering::Relaxed);
     }
 
+    /// So much is spent.
+    pub(in crate::batch) fn note_spending(&self, spending: Spending) {
+        *self.spending.lock().unwrap_or_else(PoisonError::into_inner) = Some(spending);
+    }
+
     /// The rows that succeeded took so many tokens.
     pub(in crate::batch) fn note_usage(&self, usage: Usage) {
         self.input_tokens.store(usage.input_tokens, Ordering::Relaxed);
@@ -209,11 +219,6 @@ impl Progress {
         self.cache_hits.store(rows, Ordering::Relaxed);
     }
 
-    /// So much is spent.
-    pub(in crate::batch) fn note_spending(&self, spending: Spending) {
-        *self.spending.lock().unwrap_or_else(PoisonError::into_inner) = Some(spending);
-    }
-
     /// The loop takes no new rows.
     pub(in crate::batch) fn note_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
@@ -223,6 +228,7 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::budget::so_far::tests::spending;
 
     #[test]
     fn the_total_sharpens_as_the_input_is_read() {
@@ -246,6 +252,14 @@ mod tests {
         progress.note_row();
         progress.note_input_over();
         assert_eq!((progress.total(), progress.done_before()), (Total::Exactly(1), 2));
+    }
+
+    #[test]
+    fn a_cost_is_unknown_until_somebody_reckons_it() {
+        let progress = Progress::new(None);
+        assert_eq!(progress.spending(), None);
+        progress.note_spending(spending("0.25"));
+        assert_eq!(progress.spending(), Some(spending("0.25")));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::face::Face;
 use super::progress::Total;
-use crate::batch::budget::CostSoFar;
+use crate::batch::budget::so_far::CostSoFar;
 use crate::batch::run::stop::Stage;
 use crate::money::{Currency, Money};
 
@@ -127,7 +127,7 @@ impl Told {
                 cached: face.usage.cached_tokens,
                 per_second: rounded(face.tokens_per_second),
             },
-            cost: face.cost.clone().map(ToldCost::of),
+            cost: face.cost().map(ToldCost::of),
             keys: keys.iter().map(|(id, view)| ToldKey::of(id, view, pace(id), now)).collect(),
         }
     }
@@ -212,7 +212,7 @@ mod tests {
                       "invalid": 1, "retried": 12, "under_way": 2_048, "done_before": 0, "from_cache": 0 },
             "rows_per_second": 48.23, "permitted_per_second": 50.0, "eta_s": 36.0, "throttled_calls": 31,
             "tokens": { "input": 1_204_331, "output": 240_111, "cached": 0, "per_second": 9_812.4 },
-            "cost": { "currency": "USD", "spent": "1.20", "unknown_calls": 0, "projected": "3.00", "most": null },
+            "cost": { "currency": "USD", "spent": "1.20", "unknown_calls": 0, "projected": "3.001501251042", "most": null },
             "keys": [{ "provider": "local", "key": "k0", "status": "rate_limited", "why": "throttled",
                        "rests_s": 2.5, "calls": 70, "in_flight": 3, "calls_per_second": 4.9,
                        "permitted_per_second": 5.0 }],
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn what_is_unknown_is_null() {
         let face =
-            Face { total: Total::Unknown, permitted_per_second: None, cost: None, eta: None, ..sample() };
+            Face { total: Total::Unknown, permitted_per_second: None, spending: None, eta: None, ..sample() };
         let told = Told::of(&face, ToldStage::Over, &[], |_| 0.0, (Moment::ZERO, Moment::ZERO));
         let told = serde_json::to_value(told).unwrap();
         assert_eq!(told["stage"], "over");

@@ -26,40 +26,42 @@ const BAR_CELLS: usize = 30;
 /// More of an id is not quoted.
 const ID_CHARS_TOLD_MAX: usize = 60;
 
+/// What the flags stand under in the help.
+const HEADING: &str = "Input";
+
 /// What is read.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Input")]
 pub(super) struct InputArgs {
     /// The rows: JSON lines, or a table if its name ends with .csv or .tsv; packed with .gz or .zst; `-` is stdin
     #[arg(value_name = "IN")]
     input: PathBuf,
 
     /// The form of every row; without it each line tells its own
-    #[arg(long, value_name = "FORM")]
+    #[arg(long, help_heading = HEADING, value_name = "FORM")]
     input_format: Option<Form>,
 
     /// The column of a table that is the prompt [default: `prompt`]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = HEADING, value_name = "NAME")]
     column: Option<String>,
 
     /// The column of a table that names the rows [default: `custom_id`, or else their lines]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = HEADING, value_name = "NAME")]
     id_column: Option<String>,
 
     /// The model for prompts, and for requests that name none
-    #[arg(long, value_name = "MODEL")]
+    #[arg(long, help_heading = HEADING, value_name = "MODEL")]
     model: Option<String>,
 
     /// A JSON request with placeholders such as `{{prompt}}`, for prompts, tables and objects with other fields
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = HEADING, value_name = "FILE")]
     template: Option<PathBuf>,
 
     /// Where requests go that don't say so [default: /v1/chat/completions, or what the request looks like]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, help_heading = HEADING, value_name = "PATH")]
     url: Option<String>,
 
     /// What becomes of a row whose `custom_id` stood on an earlier line
-    #[arg(long, value_name = "WHAT", default_value = "refuse")]
+    #[arg(long, help_heading = HEADING, value_name = "WHAT", default_value = "refuse")]
     on_duplicate: OnDuplicate,
 }
 
@@ -85,6 +87,11 @@ impl InputArgs {
         let (file, bytes_total) = self.file()?;
         let reader = Box::new(BufReader::with_capacity(BUFFER_BYTES, file));
         Input::open(Source { reader, packing: Packing::of_name(&self.input), name, bytes_total }, reading)
+    }
+
+    /// Whether it can be read twice: it is a regular file.
+    pub(super) fn is_file(&self) -> bool {
+        !is_dash(&self.input) && self.file().is_ok_and(|(_, bytes_total)| bytes_total.is_some())
     }
 
     /// Makes sure that no two rows have one name, if that is wanted and the input can be read twice.

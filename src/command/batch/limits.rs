@@ -1,17 +1,27 @@
 //! How far a run may go: money, rows and time.
 
+use std::io;
 use std::time::{Duration, SystemTime};
 
+use anyhow::Context as _;
 use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use keywheel_actors::clock::{Clock, Moment};
 use keywheel_actors::unit::parse_duration;
 
-use crate::batch::{Budget, Reckoner, RunLimits};
+use crate::batch::{Budget, Forecast, Input, Reckoner, RunLimits, forecast};
 use crate::config::Config;
 use crate::exit::UsageError;
 use crate::money::Money;
+use crate::ui::bar::bar;
+use crate::ui::number::percent;
+use crate::ui::screen::Screen;
+
+use super::input::InputArgs;
+
+/// The width of the bar while the input is read, in characters.
+const BAR_CELLS: usize = 30;
 
 /// How far it may go.
 #[derive(Clone, Debug, clap::Args)]
@@ -39,6 +49,29 @@ pub(super) struct LimitArgs {
 }
 
 impl LimitArgs {
+    /// Makes sure that a budget can be kept, if there is one and the input can be read twice.
+    ///
+    /// # Errors
+    /// [`UsageError`] if a row may be answered by somebody whose price isn't known; if the input can't be read.
+    pub(super) fn refuse_unpriced(
+        &self,
+        input: &InputArgs,
+        config: &Config,
+        screen: &mut Screen,
+    ) -> anyhow::Result<()> {
+        if self.max_cost.is_none() || config.prices.list.is_empty() || !input.is_file() {
+            return Ok(());
+        }
+        let forecast = self.forecast(input.open()?, config, screen).context("can't read the input")?;
+        if forecast.unpriced.is_empty() {
+            return Ok(());
+        }
+        let models = forecast.unpriced.join(", ");
+        let problem = format!("--max-cost can't be kept: there is no price for {models}");
+        let hint = "add a `[[price]]` for each, by the provider's own name of the model".to_owned();
+        Err(UsageError { problem, hint }.into())
+    }
+
     /// What they mean under `config`, now.
     ///
     /// # Errors
@@ -50,6 +83,31 @@ impl LimitArgs {
             Some(when) => clock.now() + until(when, &now_here(clock))?,
         };
         Ok(RunLimits { prices: config.prices.clone(), cost, rows_max: self.max_rows, deadline })
+    }
+}
+
+impl LimitArgs {
+    /// What the run would take, with a bar on `screen` while the input is read.
+    ///
+    /// # Errors
+    /// If the input can't be read.
+    pub(super) fn forecast(
+        &self,
+        input: Input,
+        config: &Config,
+        screen: &mut Screen,
+    ) -> io::Result<Forecast> {
+        let told = |share: f64| match screen {
+            Screen::Live(block) => {
+                block.show(&[format!("{} reading, {}", bar(share, BAR_CELLS), percent(share, 0))]);
+            }
+            Screen::Lines | Screen::Json | Screen::Quiet => {}
+        };
+        let forecast = forecast(input, &config.wheel, &config.prices, self.max_rows, told);
+        if let Screen::Live(block) = screen {
+            block.clear();
+        }
+        forecast
     }
 }
 

@@ -6,15 +6,17 @@ mod answer;
 mod input;
 mod limits;
 mod output;
+mod report;
 mod show;
 
 use anyhow::Context as _;
 use keywheel_actors::request::Terms;
 use keywheel_actors::spec::{QUEUE_JOBS_MAX, WheelSpec};
 
-use crate::batch::{self, Accounts, Options, Recorder, RunId, Stop};
+use crate::batch::html::Setting;
+use crate::batch::{self, Accounts, Options, RunId, Stop};
 use crate::command::engine;
-use crate::config::Source;
+use crate::config::{self, Source};
 use crate::exit::Exit;
 use crate::session::Session;
 use crate::ui::screen::say;
@@ -23,7 +25,7 @@ use answer::AnswerArgs;
 use input::InputArgs;
 use limits::LimitArgs;
 use output::OutputArgs;
-use show::ShowArgs;
+use show::{Reporting, ShowArgs};
 
 /// Rows under way at once: enough for a hundred keys whose answers take 20 s each.
 const WINDOW_DEFAULT: u32 = 2_048;
@@ -32,10 +34,11 @@ const WINDOW_DEFAULT: u32 = 2_048;
 #[expect(clippy::cast_possible_wrap, reason = "a few thousand")]
 const WINDOW_MAX: i64 = QUEUE_JOBS_MAX as i64;
 
-/// Answer every row of a JSONL file, as fast as the keys' quotas allow.
+/// Answer every row of a file, as fast as the keys' quotas allow.
 ///
-/// Input and output have the form of OpenAI's Batch API: `{"custom_id", "method", "url", "body"}` a line in,
-/// `{"id", "custom_id", "response", "error"}` a line out, in order of completion. Every row gets exactly one
+/// A row is a line of OpenAI's Batch API, `{"custom_id", "method", "url", "body"}`, or of Anthropic's, a bare
+/// request, a prompt, or a row of a table. What comes out has the form of OpenAI's Batch API:
+/// `{"id", "custom_id", "response", "error"}` a line, in order of completion. Every row gets exactly one
 /// line, also one that failed. Ctrl-C takes no new rows and waits for those under way; a second one leaves.
 ///
 /// Exit codes: 0 all rows ok, 1 input, output or the system failed, 2 usage or configuration, 3 some rows
@@ -72,6 +75,9 @@ impl Args {
     /// by the summary and the exit code.
     pub fn run(&self, source: &Source) -> anyhow::Result<Exit> {
         let style = engine::style(source);
+        if self.limits.dry_run {
+            return self.dry_run(source);
+        }
         let input = self.input.open()?;
         let answers = self.answer.open()?;
         self.input.refuse_duplicates(&mut self.show.screen(style))?;
@@ -80,7 +86,10 @@ impl Args {
         let accounts = Accounts::of(&session.config().wheel);
         let window = window(self.concurrency, &session.config().wheel);
         let wheel = session.wheel().clone();
+        self.limits.refuse_unpriced(&self.input, session.config(), &mut self.show.screen(style))?;
         let limits = self.limits.resolve(session.config(), wheel.clock())?;
+        let options = self.told(window);
+        let reporting = self.show.reporting(self.input.path(), self.output.path(), source, options)?;
         let output = self.output.open(&self.input)?;
         if let Some(resumed) = output.resumed() {
             self.output.tell_resumed(resumed);
@@ -95,7 +104,7 @@ impl Args {
                 answers,
                 accounts,
                 stop: Stop::on_ctrl_c(),
-                recorder: Recorder::default(),
+                recorder: reporting.as_ref().map(Reporting::recorder).unwrap_or_default(),
                 limits,
             };
             let summary = batch::run(options, &wheel, input, output, screen).await;
@@ -103,11 +112,35 @@ impl Args {
             summary
         });
         let summary = summary.context("can't start the batch")?;
+        let reported = reporting.map_or(Ok(()), |reporting| reporting.write(&summary));
         self.show.tell(&summary, &self.output, style)?;
         if let Some(hint) = self.output.way_on(&summary, std::env::args_os()).filter(|_| !self.show.quiet) {
             say(&hint);
         }
+        reported?;
         Ok(summary.exit())
+    }
+
+    /// The options of the run that a report tells.
+    fn told(&self, window: usize) -> Vec<Setting> {
+        let field = |name: &str, value: String| Setting::Field { name: name.to_owned(), value };
+        vec![
+            field("rows under way at most", window.to_string()),
+            field("attempts", self.answer.attempts.to_string()),
+        ]
+    }
+
+    /// Tells what the run would take.
+    fn dry_run(&self, source: &Source) -> anyhow::Result<Exit> {
+        let config = config::load(source)?;
+        for warning in &config.warnings {
+            say(&format!("warning: {warning}"));
+        }
+        let mut screen = self.show.screen(engine::style(source));
+        let input = self.input.open()?;
+        let forecast = self.limits.forecast(input, &config, &mut screen).context("can't read the input")?;
+        self.show.tell_forecast(&forecast)?;
+        Ok(Exit::Done)
     }
 }
 
@@ -128,6 +161,7 @@ mod tests {
 
     use super::*;
     use crate::exit::UsageError;
+    use crate::ui::screen::Screen;
 
     #[derive(Parser)]
     struct Cli {
@@ -193,6 +227,45 @@ mod tests {
         assert!(args(&[nowhere, "-o", "x"]).input.open().unwrap_err().problem.contains(nowhere));
         assert!(args(&[here, "-o", "x"]).input.open().unwrap_err().problem.ends_with("it is a directory"));
         assert!(hint_of(opened(&["-", "-o", nowhere])).problem.contains(nowhere));
+    }
+
+    /// What is wrong with these rows, by file name, and these flags.
+    fn refusal(name: &str, rows: &str, flags: &[&str]) -> Option<UsageError> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(name);
+        fs::write(&file, rows).unwrap();
+        let args = args(&[&[file.to_str().unwrap(), "-o", "x"], flags].concat());
+        args.input.open().map(drop).and_then(|()| args.input.refuse_duplicates(&mut Screen::Quiet)).err()
+    }
+
+    #[test]
+    fn a_name_that_two_rows_have_is_refused_unless_it_is_said_what_to_do() {
+        let rows = "{\"custom_id\":\"a\"}\n{\"custom_id\":\"b\"}\n{\"custom_id\":\"a\"}\n";
+        let refused = refusal("in.jsonl", rows, &[]).unwrap();
+        assert!(refused.problem.ends_with("to several rows:\n  `a` on lines 1 and 3"), "{}", refused.problem);
+        for what in ["fail-row", "skip", "suffix"] {
+            assert_eq!(refusal("in.jsonl", rows, &["--on-duplicate", what]), None);
+        }
+        let table = "key,prompt\na,x\na,y\n";
+        let refused = refusal("in.csv", table, &["--model", "m", "--id-column", "key"]).unwrap();
+        assert!(refused.problem.ends_with("`a` on lines 2 and 3"), "{}", refused.problem);
+        assert_eq!(refusal("in.csv", table, &["--model", "m"]), None, "the rows have no names");
+    }
+
+    #[test]
+    fn flags_that_do_not_fit_together_are_told_before_anything_is_sent() {
+        let problem = |name, flags: &[&str]| refusal(name, "", flags).unwrap().problem;
+        assert_eq!(problem("in", &["--column", "a", "--input-format", "body"]), "--column is for tables");
+        assert_eq!(
+            problem("in.csv", &["--input-format", "csv", "--url", "v1/x"]),
+            "--url is `v1/x`, which is no path"
+        );
+        assert!(problem("in", &["--template", "/no/such"]).starts_with("can't read the template /no/such: "));
+        assert!(problem("in.csv", &[]).contains("can't read the header of "));
+        assert!(
+            problem("in", &["--column", "a"]).contains("can't read the header of "),
+            "a table by its flag"
+        );
     }
 
     #[test]

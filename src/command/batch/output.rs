@@ -4,7 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::batch::{Ending, Existing, Format, Order, Output, OutputSpec, Resumed, Retry, Summary};
+use crate::batch::{
+    Ending, Existing, Format, Order, Output, OutputSpec, Resumed, Retry, Summary, errors_beside,
+};
 use crate::exit::UsageError;
 use crate::ui::number::count;
 use crate::ui::screen::say;
@@ -46,6 +48,11 @@ pub(super) struct OutputArgs {
 }
 
 impl OutputArgs {
+    /// The file, for messages and comparisons.
+    pub(super) fn path(&self) -> &Path {
+        &self.output
+    }
+
     /// Whether the answers go to stdout.
     pub(super) fn is_stdout(&self) -> bool {
         is_dash(&self.output)
@@ -56,16 +63,23 @@ impl OutputArgs {
     /// # Errors
     /// [`UsageError`] if it can't be written, is the input, or is a stranger's.
     pub(super) fn open(&self, input: &InputArgs) -> anyhow::Result<Output> {
-        for (path, name) in [(Some(&self.output), "the output"), (self.errors.as_ref(), "the error file")] {
+        let is_file = !self.is_stdout();
+        let errors = self.errors.clone().or_else(|| is_file.then(|| errors_beside(&self.output)));
+        for (path, name) in [(Some(&self.output), "the output"), (errors.as_ref(), "the error file")] {
             if let Some(path) = path.filter(|path| is_same_file(input.path(), path)) {
                 let problem = format!("{} is the input as well as {name}", path.display());
-                let hint = "choose another name".to_owned();
+                let hint = "give the input another name, or the output with --output".to_owned();
                 return Err(UsageError { problem, hint }.into());
             }
         }
+        if errors.as_ref() == Some(&self.output) {
+            let problem = format!("{} is the output as well as the error file", self.output.display());
+            let hint = "choose another name with --errors".to_owned();
+            return Err(UsageError { problem, hint }.into());
+        }
         let retry = if self.retry_failed { Retry::WhatMayPass } else { Retry::Nothing };
         Output::open(&OutputSpec {
-            path: (!self.is_stdout()).then(|| self.output.clone()),
+            path: is_file.then(|| self.output.clone()),
             errors: self.errors.clone(),
             format: self.output_format,
             order: self.order,

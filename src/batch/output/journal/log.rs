@@ -202,7 +202,8 @@ impl Log {
     }
 
     fn try_settle(&mut self) -> io::Result<()> {
-        if !self.tail_text.is_empty() {
+        // Also without a line: nothing at all isn't a compressed file.
+        if self.files.tail.is_some() && (!self.tail_text.is_empty() || self.ends.out == 0) {
             self.pack_tail()?;
             self.is_synced = false;
         }

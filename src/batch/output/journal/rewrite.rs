@@ -47,9 +47,6 @@ impl<W: Write> Packer<W> {
     }
 
     fn pack(&mut self) -> io::Result<()> {
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
         let packed = match self.packing {
             Packing::Plain => std::mem::take(&mut self.waiting),
             Packing::Gzip | Packing::Zstd => self.packing.pack(&self.waiting)?,
@@ -62,7 +59,10 @@ impl<W: Write> Packer<W> {
 
     /// Writes everything.
     pub(in crate::batch::output) fn finish(&mut self) -> io::Result<&W> {
-        self.pack()?;
+        // Also without a line: nothing at all isn't a compressed file.
+        if !self.waiting.is_empty() || self.packed_bytes == 0 {
+            self.pack()?;
+        }
         self.sink.flush()?;
         Ok(&self.sink)
     }

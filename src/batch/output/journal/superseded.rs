@@ -39,10 +39,6 @@ impl Bits {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a bit each: more records than addresses don't fit a disk"
-)]
 const fn place(number: u64) -> (usize, u64) {
     ((number / 64) as usize, number % 64)
 }
