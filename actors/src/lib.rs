@@ -25,6 +25,7 @@ pub mod request;
 pub mod secret;
 pub mod spec;
 pub mod stats;
+pub mod tokens;
 pub mod unit;
 
 #[cfg(test)]

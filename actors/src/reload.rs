@@ -92,9 +92,19 @@ fn keys_of(provider: &ProviderSpec) -> impl Iterator<Item = KeyId> {
 }
 
 fn provider_differs(old: &ProviderSpec, new: &ProviderSpec) -> bool {
-    let ProviderSpec { id: _, dialect: _, base_url: _, models, rotation, timeouts, queue_jobs_max, keys: _ } =
-        new;
+    let ProviderSpec {
+        id: _,
+        dialect: _,
+        base_url: _,
+        counting,
+        models,
+        rotation,
+        timeouts,
+        queue_jobs_max,
+        keys: _,
+    } = new;
     new.is_elsewhere(old)
+        || *counting != old.counting
         || *models != old.models
         || *rotation != old.rotation
         || *timeouts != old.timeouts

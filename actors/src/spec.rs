@@ -71,6 +71,8 @@ pub struct ProviderSpec {
     pub models: BTreeMap<Model, Model>,
     /// How its keys take turns.
     pub rotation: Rotation,
+    /// Which tokens it holds against its limits.
+    pub counting: Counting,
     /// How long its answers may take.
     pub timeouts: Timeouts,
     /// Jobs that may wait for it at once; further ones are refused.
@@ -87,6 +89,7 @@ impl ProviderSpec {
     pub fn new(id: impl Into<ProviderId>, dialect: Arc<dyn Dialect>, base_url: impl Into<String>) -> Self {
         Self {
             id: id.into(),
+            counting: dialect.counting(),
             dialect,
             base_url: base_url.into(),
             models: BTreeMap::new(),
@@ -207,6 +210,11 @@ impl WindowLimit {
     pub const fn tokens(count: u64, window: Duration) -> Self {
         Self { dimension: Dimension::Tokens, count, window, burst: None }
     }
+
+    /// The same limit of another kind.
+    pub const fn of(self, dimension: Dimension) -> Self {
+        Self { dimension, ..self }
+    }
 }
 
 /// What a limit counts.
@@ -217,6 +225,34 @@ pub enum Dimension {
     Requests,
     /// Tokens, input and output together.
     Tokens,
+    /// Tokens of prompts.
+    InputTokens,
+    /// Tokens of answers.
+    OutputTokens,
+}
+
+impl Dimension {
+    /// Whether it counts tokens, of whatever kind.
+    pub const fn is_of_tokens(self) -> bool {
+        match self {
+            Self::Requests => false,
+            Self::Tokens | Self::InputTokens | Self::OutputTokens => true,
+        }
+    }
+}
+
+/// Which tokens a provider holds against its limits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Counting {
+    /// The prompt and the most that the model may write, reckoned when the call comes and never corrected.
+    UpFront,
+    /// Those that were used.
+    Used,
+}
+
+impl Counting {
+    /// Both with their names in the configuration.
+    pub const ALL: [(&'static str, Self); 2] = [("up_front", Self::UpFront), ("used", Self::Used)];
 }
 
 /// How keys take turns, and what becomes of those that fail. Names follow the configuration.

@@ -17,6 +17,7 @@
 //! `cargo bench --bench scenarios -- A B --json` runs two of them and prints one line of JSON for each. The
 //! exit code is 1 if a target is missed.
 
+mod ideal;
 mod measure;
 mod scenario;
 mod table;

@@ -11,8 +11,10 @@ use keywheel::command::engine;
 use keywheel::sim::{Ledger, Outcome, OutcomeClass, Sim};
 use keywheel::ui::screen::Screen;
 use keywheel_actors::request::Terms;
+use keywheel_actors::spec::Counting;
 use serde::{Deserialize, Serialize};
 
+use crate::ideal::{ideal, ideal_of_tokens};
 use crate::scenario::{Scenario, Target, custom_id};
 
 /// Rows under way at once: all of them, so that nothing but the keys' limits slows a run down.
@@ -49,8 +51,8 @@ pub(crate) fn measure(scenario: &Scenario) -> anyhow::Result<Measured> {
     let (makespan, output) = run(scenario, &sim)?;
     let ledger = sim.ledger();
     let injected_failures: u64 = ledger.keys.iter().map(|key| key.class(OutcomeClass::Failed)).sum();
-    let ideal = ideal_of(scenario, scenario.rows + injected_failures)?;
-    let ideal_by_rows_alone = ideal_of(scenario, scenario.rows)?;
+    let ideal = ideal_of(scenario, scenario.rows + injected_failures, &output)?;
+    let ideal_by_rows_alone = ideal_of(scenario, scenario.rows, &output)?;
     let mut measured = Measured {
         scenario: scenario.name,
         rows: scenario.rows,
@@ -97,8 +99,22 @@ fn run(scenario: &Scenario, sim: &Sim) -> anyhow::Result<(Duration, Vec<u8>)> {
     Ok((makespan, output.bytes()))
 }
 
-fn ideal_of(scenario: &Scenario, calls: u64) -> anyhow::Result<Duration> {
-    batch::ideal(calls, &scenario.capacities()).context("the keys have no limits")
+fn ideal_of(scenario: &Scenario, calls: u64, output: &[u8]) -> anyhow::Result<Duration> {
+    let sim = scenario.sim();
+    let by_tokens = match sim.token_counting {
+        Counting::UpFront => {
+            ideal_of_tokens((0..scenario.rows).map(|row| scenario.tokens_asked(row)).sum(), &sim)
+        }
+        Counting::Used => ideal_of_tokens(tokens_used(output)?, &sim),
+    };
+    ideal(calls, &sim).max(by_tokens).context("the keys can't make so many calls")
+}
+
+/// What the simulator said that its answers used.
+fn tokens_used(output: &[u8]) -> anyhow::Result<u64> {
+    let lines = serde_json::Deserializer::from_slice(output).into_iter::<serde_json::Value>();
+    let used = lines.map(|line| Ok(line?["response"]["body"]["usage"]["total_tokens"].as_u64().unwrap_or(0)));
+    used.sum::<serde_json::Result<u64>>().context("the output isn't JSON")
 }
 
 fn rejected(ledger: &Ledger) -> u64 {

@@ -28,6 +28,6 @@ pub use input::{
     Duplicate, Form, Input, OnDuplicate, Packing, Reading, RunId, Separator, Source, TableReading, Template,
     duplicates, table_by_name,
 };
-pub use output::{Existing, Format, Order, Output, OutputSpec, Resumed, Retry, errors_beside};
+pub use output::{DoneBefore, Existing, Format, Order, Output, OutputSpec, Resumed, Retry, errors_beside};
 pub use run::{Options, Stage, Stop, run};
 pub use show::{Progress, RowCounts};

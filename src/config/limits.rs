@@ -11,25 +11,33 @@ use super::tree::Node;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Windows in the order of [`Limits::windows`].
-const WINDOWS: [(&str, Dimension, Duration); 5] = [
+const WINDOWS: [(&str, Dimension, Duration); 9] = [
     ("rps", Dimension::Requests, SECOND),
     ("rpm", Dimension::Requests, MINUTE),
     ("rpd", Dimension::Requests, DAY),
     ("tpm", Dimension::Tokens, MINUTE),
     ("tpd", Dimension::Tokens, DAY),
+    ("itpm", Dimension::InputTokens, MINUTE),
+    ("itpd", Dimension::InputTokens, DAY),
+    ("otpm", Dimension::OutputTokens, MINUTE),
+    ("otpd", Dimension::OutputTokens, DAY),
 ];
 
 /// All fields with the most that each takes.
 ///
 /// Counts end where no provider grants more and no sum overflows; concurrency
 /// ends where a machine has no more ports for one address.
-pub(super) const FIELDS: [(&str, u64); 7] = [
+pub(super) const FIELDS: [(&str, u64); 11] = [
     ("rps", 1_000_000_000_000),
     ("rpm", 1_000_000_000_000),
     ("rpd", 1_000_000_000_000),
     ("burst", 1_000_000_000_000),
     ("tpm", 1_000_000_000_000),
     ("tpd", 1_000_000_000_000),
+    ("itpm", 1_000_000_000_000),
+    ("itpd", 1_000_000_000_000),
+    ("otpm", 1_000_000_000_000),
+    ("otpd", 1_000_000_000_000),
     ("concurrency", 65_535),
 ];
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use keywheel_actors::id::ProviderId;
-use keywheel_actors::spec::{KeySpec, ProviderSpec, QUEUE_JOBS_MAX, Rotation, Timeouts};
+use keywheel_actors::spec::{Counting, KeySpec, ProviderSpec, QUEUE_JOBS_MAX, Rotation, Timeouts};
 
 use super::endpoint::{self, BaseUrl};
 use super::key::{self, Around, Key};
@@ -20,7 +20,7 @@ use super::tree::{Fields, Node};
 pub(super) const QUEUE_JOBS_MOST: u64 = 1_000_000;
 
 /// What a provider may say.
-pub(super) const FIELDS: [&str; 13] = [
+pub(super) const FIELDS: [&str; 14] = [
     "id",
     "preset",
     "dialect",
@@ -30,6 +30,7 @@ pub(super) const FIELDS: [&str; 13] = [
     "models",
     "enabled",
     "queue_jobs_max",
+    "token_counting",
     "limits",
     "rotation",
     "timeouts",
@@ -79,6 +80,8 @@ pub(super) fn read<'a>(node: &Node<'a>, defaults: Defaults<'_>) -> Option<Provid
     let enabled = fields.get("enabled").and_then(|node| node.switch()).unwrap_or(true);
     let models = model::read(fields.get("models"));
     let queue_jobs_max = fields.get("queue_jobs_max").and_then(|node| node.whole(1..=QUEUE_JOBS_MOST));
+    let counting =
+        fields.get("token_counting").and_then(|node| node.choice("token_counting", &Counting::ALL));
     let rotation = rotation::read(fields.get("rotation"), defaults.rotation, Level::ManyKeys);
     let timeouts = rotation::read_timeouts(fields.get("timeouts"), defaults.timeouts);
 
@@ -106,6 +109,7 @@ pub(super) fn read<'a>(node: &Node<'a>, defaults: Defaults<'_>) -> Option<Provid
     let whole = id.as_ref().zip(endpoint.dialect).zip(endpoint.base_url).filter(|_| enabled);
     let spec = whole.map(|(((id, _), dialect), base_url)| ProviderSpec {
         id: ProviderId::from(*id),
+        counting: counting.unwrap_or_else(|| dialect.counting()),
         dialect,
         base_url: base_url.text,
         models: models.clone(),

@@ -16,6 +16,33 @@ pub(crate) struct Account {
     latest: Moment,
 }
 
+/// What one request takes from limits on tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Cost {
+    /// Tokens of the prompt.
+    pub(crate) prompt: u64,
+    /// Tokens of the answer.
+    pub(crate) answer: u64,
+}
+
+impl Cost {
+    fn of(self, dimension: Dimension) -> u64 {
+        match dimension {
+            Dimension::Requests => 1,
+            Dimension::Tokens => self.prompt.saturating_add(self.answer),
+            Dimension::InputTokens => self.prompt,
+            Dimension::OutputTokens => self.answer,
+        }
+    }
+}
+
+/// What was taken for an accepted request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Receipt {
+    at: Moment,
+    cost: Cost,
+}
+
 /// Why a request is refused, in the terms of the limit that keeps it out longest.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Refusal {
@@ -57,19 +84,26 @@ impl Account {
         Self { limits, latest: Moment::ZERO }
     }
 
-    /// Takes one request of so many tokens from all limits, or from none.
+    /// Takes one request of this cost from all limits, or from none.
     ///
     /// # Errors
     /// [`Refusal`] if one of them is used up.
-    pub(crate) fn admit(&mut self, now: Moment, tokens: u64, refused_calls: Charge) -> Result<(), Refusal> {
+    pub(crate) fn admit(
+        &mut self,
+        now: Moment,
+        cost: Cost,
+        refused_calls: Charge,
+    ) -> Result<Receipt, Refusal> {
         let now = self.advance(now);
-        let Some(mut refusal) = self.refusal(now, tokens) else {
+        let Some(mut refusal) = self.refusal(now, cost) else {
             for (limit, peak) in &mut self.limits {
-                let cost = cost(limit.spec().dimension, tokens);
-                limit.take(now, cost);
-                peak.note(now, cost);
+                let amount = cost.of(limit.spec().dimension);
+                if amount > 0 {
+                    limit.take(now, amount);
+                    peak.note(now, amount);
+                }
             }
-            return Ok(());
+            return Ok(Receipt { at: now, cost });
         };
         if refused_calls == Charge::Counted && refusal.until.is_some() {
             for (limit, _) in &mut self.limits {
@@ -78,16 +112,32 @@ impl Account {
                     limit.punish(now, 1);
                 }
             }
-            refusal = self.refusal(now, tokens).unwrap_or(refusal);
+            refusal = self.refusal(now, cost).unwrap_or(refusal);
         }
         Err(refusal)
     }
 
-    fn refusal(&mut self, now: Moment, tokens: u64) -> Option<Refusal> {
+    /// An accepted request has cost this much, not what was reckoned.
+    pub(crate) fn settle(&mut self, now: Moment, receipt: Receipt, used: Cost) {
+        self.advance(now);
+        for (limit, peak) in &mut self.limits {
+            let dimension = limit.spec().dimension;
+            let (from, to) = (receipt.cost.of(dimension), used.of(dimension));
+            if from != to {
+                limit.correct(now, receipt.at, from, to);
+                peak.correct(receipt.at, from, to);
+            }
+        }
+    }
+
+    fn refusal(&mut self, now: Moment, cost: Cost) -> Option<Refusal> {
         let mut worst: Option<Refusal> = None;
         for (limit, _) in &mut self.limits {
             let dimension = limit.spec().dimension;
-            let requested = cost(dimension, tokens);
+            let requested = cost.of(dimension);
+            if requested == 0 {
+                continue;
+            }
             let (until, allowed) = match limit.fit(now, requested) {
                 Fit::Now => continue,
                 Fit::At(at) => (Some(at), limit.count()),
@@ -109,13 +159,13 @@ impl Account {
         worst
     }
 
-    /// What is left after (or without) a request of so many tokens.
-    pub(crate) fn gauges(&mut self, now: Moment, tokens: u64) -> Gauges {
+    /// What is left after (or without) a request of this cost.
+    pub(crate) fn gauges(&mut self, now: Moment, cost: Cost) -> Gauges {
         let now = self.advance(now);
         let mut gauges = Gauges::default();
         for (limit, _) in &mut self.limits {
             let dimension = limit.spec().dimension;
-            let until = match limit.fit(now, cost(dimension, tokens)) {
+            let until = match limit.fit(now, cost.of(dimension)) {
                 Fit::Now | Fit::Never => limit.full_at(now),
                 Fit::At(at) => at,
             };
@@ -123,7 +173,7 @@ impl Account {
                 Gauge { limit: limit.count(), remaining: limit.remaining(now), reset: until.since(now) };
             let place = match dimension {
                 Dimension::Requests => &mut gauges.requests,
-                Dimension::Tokens => &mut gauges.tokens,
+                Dimension::Tokens | Dimension::InputTokens | Dimension::OutputTokens => &mut gauges.tokens,
             };
             if place.is_none_or(|other| fuller(gauge, other)) {
                 *place = Some(gauge);
@@ -151,13 +201,6 @@ impl Account {
     }
 }
 
-fn cost(dimension: Dimension, tokens: u64) -> u64 {
-    match dimension {
-        Dimension::Requests => 1,
-        Dimension::Tokens => tokens,
-    }
-}
-
 /// Less is left, or as little for longer.
 fn fuller(gauge: Gauge, other: Gauge) -> bool {
     (gauge.remaining, std::cmp::Reverse(gauge.reset)) < (other.remaining, std::cmp::Reverse(other.reset))
@@ -172,6 +215,10 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn prompt(tokens: u64) -> Cost {
+        Cost { prompt: tokens, answer: 0 }
+    }
+
     fn second(seconds: u64) -> Moment {
         Moment::after_start(Duration::from_secs(seconds))
     }
@@ -179,8 +226,8 @@ mod tests {
     #[test]
     fn a_request_takes_from_all_limits_or_from_none() {
         let mut account = Account::new(&[LimitSpec::requests(10, MINUTE), LimitSpec::tokens(100, MINUTE)]);
-        assert_eq!(account.admit(second(0), 60, Charge::Free), Ok(()));
-        let refusal = account.admit(second(1), 60, Charge::Free).unwrap_err();
+        assert_eq!(account.admit(second(0), prompt(60), Charge::Free).map(drop), Ok(()));
+        let refusal = account.admit(second(1), prompt(60), Charge::Free).unwrap_err();
         assert_eq!(
             refusal,
             Refusal {
@@ -192,30 +239,30 @@ mod tests {
                 until: Some(second(60)),
             }
         );
-        let gauges = account.gauges(second(1), 60);
+        let gauges = account.gauges(second(1), prompt(60));
         assert_eq!(gauges.requests, Some(Gauge { limit: 10, remaining: 9, reset: 59 * SECOND }));
         assert_eq!(gauges.tokens, Some(Gauge { limit: 100, remaining: 40, reset: 59 * SECOND }));
-        assert_eq!(account.admit(second(1), 40, Charge::Free), Ok(()));
+        assert_eq!(account.admit(second(1), prompt(40), Charge::Free).map(drop), Ok(()));
     }
 
     #[test]
     fn the_limit_that_lasts_longest_is_named() {
         let mut account = Account::new(&[LimitSpec::requests(1, MINUTE), LimitSpec::requests(2, DAY)]);
-        assert_eq!(account.admit(second(0), 1, Charge::Free), Ok(()));
-        let refusal = account.admit(second(0), 1, Charge::Free).unwrap_err();
+        assert_eq!(account.admit(second(0), prompt(1), Charge::Free).map(drop), Ok(()));
+        let refusal = account.admit(second(0), prompt(1), Charge::Free).unwrap_err();
         assert_eq!((&*refusal.limit_name, refusal.until), ("requests per min (RPM)", Some(second(60))));
-        assert_eq!(account.admit(second(60), 1, Charge::Free), Ok(()));
-        let refusal = account.admit(second(60), 1, Charge::Free).unwrap_err();
+        assert_eq!(account.admit(second(60), prompt(1), Charge::Free).map(drop), Ok(()));
+        let refusal = account.admit(second(60), prompt(1), Charge::Free).unwrap_err();
         assert_eq!((&*refusal.limit_name, refusal.until), ("requests per day (RPD)", Some(second(86_400))));
-        let fullest = account.gauges(second(60), 1).requests;
+        let fullest = account.gauges(second(60), prompt(1)).requests;
         assert_eq!(fullest, Some(Gauge { limit: 2, remaining: 0, reset: 1_439 * MINUTE }));
     }
 
     #[test]
     fn what_can_never_fit_says_so_and_costs_nothing() {
         let mut account = Account::new(&[LimitSpec::tokens(100, MINUTE)]);
-        assert_eq!(account.admit(second(0), 101, Charge::Counted).unwrap_err().until, None);
-        assert_eq!(account.admit(second(0), 100, Charge::Counted), Ok(()));
+        assert_eq!(account.admit(second(0), prompt(101), Charge::Counted).unwrap_err().until, None);
+        assert_eq!(account.admit(second(0), prompt(100), Charge::Counted).map(drop), Ok(()));
     }
 
     #[test]
@@ -224,20 +271,20 @@ mod tests {
         for (charge, until) in [(Charge::Free, 1_000), (Charge::Counted, 1_500)] {
             let mut account = Account::new(&[bucket]);
             let half = Moment::after_start(SECOND / 2);
-            assert_eq!(account.admit(second(0), 1, charge), Ok(()));
-            let refusal = account.admit(half, 1, charge).unwrap_err();
+            assert_eq!(account.admit(second(0), prompt(1), charge).map(drop), Ok(()));
+            let refusal = account.admit(half, prompt(1), charge).unwrap_err();
             assert_eq!(refusal.until, Some(Moment::after_start(Duration::from_millis(until))));
             let told = refusal.until.unwrap();
-            assert_eq!(account.admit(told, 1, charge), Ok(()), "{charge:?}");
+            assert_eq!(account.admit(told, prompt(1), charge).map(drop), Ok(()), "{charge:?}");
         }
     }
 
     #[test]
     fn a_call_that_was_timed_earlier_and_comes_later_changes_nothing() {
         let mut account = Account::new(&[LimitSpec::requests(2, MINUTE)]);
-        assert_eq!(account.admit(second(10), 1, Charge::Free), Ok(()));
-        assert_eq!(account.admit(second(9), 1, Charge::Free), Ok(()));
-        let refusal = account.admit(second(69), 1, Charge::Free).unwrap_err();
+        assert_eq!(account.admit(second(10), prompt(1), Charge::Free).map(drop), Ok(()));
+        assert_eq!(account.admit(second(9), prompt(1), Charge::Free).map(drop), Ok(()));
+        let refusal = account.admit(second(69), prompt(1), Charge::Free).unwrap_err();
         assert_eq!(refusal.until, Some(second(70)));
     }
 
@@ -246,10 +293,45 @@ mod tests {
         let fixed = LimitSpec::requests(3, MINUTE).shaped(Shape::FixedWindow);
         let mut account = Account::new(&[fixed]);
         for at in [58, 58, 59, 59, 60, 60, 61, 61] {
-            let _ = account.admit(second(at), 1, Charge::Counted);
+            let _ = account.admit(second(at), prompt(1), Charge::Counted);
         }
         // A fixed window of three admits six around its edge.
         let peaks: Vec<_> = account.limits().map(|(_, peak)| peak.highest()).collect();
         assert_eq!(peaks, [6]);
+    }
+
+    #[test]
+    fn input_and_output_are_limited_each_for_itself_and_settled() {
+        for shape in [Shape::SlidingWindow, Shape::FixedWindow, Shape::TokenBucket { burst: 100 }] {
+            let limit = |dimension| LimitSpec::tokens(100, MINUTE).of(dimension).shaped(shape);
+            let mut account = Account::new(&[limit(Dimension::InputTokens), limit(Dimension::OutputTokens)]);
+            let cost = Cost { prompt: 10, answer: 80 };
+            let receipt = account.admit(second(1), cost, Charge::Free).unwrap();
+            let refusal = account.admit(second(1), cost, Charge::Free).unwrap_err();
+            assert_eq!((&*refusal.limit_name, refusal.used), ("output tokens per min (OTPM)", 80));
+            assert!(
+                account.admit(second(1), prompt(90), Charge::Free).is_ok(),
+                "no output, so none is waited for"
+            );
+            account.settle(second(1), receipt, Cost { prompt: 10, answer: 20 });
+            assert!(account.admit(second(1), Cost { prompt: 0, answer: 80 }, Charge::Free).is_ok());
+            let gauges = account.gauges(second(1), Cost::default());
+            assert_eq!(gauges.tokens.map(|gauge| gauge.remaining), Some(0), "{shape:?}");
+            let peaks: Vec<_> = account.limits().map(|(_, peak)| peak.highest()).collect();
+            assert_eq!(peaks, [100, 100]);
+        }
+    }
+
+    #[test]
+    fn what_was_used_beyond_the_reckoning_is_charged() {
+        let mut account = Account::new(&[LimitSpec::tokens(100, MINUTE)]);
+        let receipt = account.admit(second(0), prompt(10), Charge::Free).unwrap();
+        account.settle(second(3), receipt, prompt(150));
+        assert_eq!(account.admit(second(4), prompt(1), Charge::Free).unwrap_err().until, Some(second(60)));
+        account.settle(second(70), receipt, prompt(5));
+        assert!(
+            account.admit(second(70), prompt(100), Charge::Free).is_ok(),
+            "what is over is not corrected"
+        );
     }
 }

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::ask::{Ask, StreamUsage, text_tokens};
+use super::account::Cost;
+use super::ask::{Ask, Form, StreamUsage};
 use super::spec::Words;
 
 /// Characters of the prompt that are repeated in the answer, for people who watch.
@@ -102,6 +103,14 @@ impl Scribe {
             events.usage(ask, &text);
         }
         events.done()
+    }
+
+    /// What the call costs in the end, as its answer tells.
+    pub(crate) fn used(&self, ask: &Ask<'_>) -> Cost {
+        match ask.form {
+            Form::Chat | Form::ChatStream(_) => ask.used(&self.text(ask)),
+            Form::Embeddings => ask.cost(),
+        }
     }
 
     /// The prompt's checksum, in words or in numbers; nothing in it needs escaping in JSON.
@@ -215,11 +224,7 @@ impl EventWriter {
 }
 
 fn write_usage(body: &mut Vec<u8>, ask: &Ask<'_>, text: &str) {
-    let prompt = ask.prompt_tokens();
-    let completion = match ask.max_tokens {
-        0 => text_tokens(text),
-        max => text_tokens(text).min(max),
-    };
+    let Cost { prompt, answer: completion } = ask.used(text);
     let total = prompt + completion;
     write_all(
         body,

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::account::Cost;
+
 /// Characters of a prompt that OpenAI reckons as one token.
 /// Source: <https://platform.openai.com/tokenizer>, "one token generally corresponds to ~4 characters".
 const BYTES_PER_TOKEN: usize = 4;
@@ -73,13 +75,22 @@ impl<'a> Ask<'a> {
     /// What the call takes from token limits: the prompt and all that it may produce, reckoned beforehand.
     /// Source: OpenAI's rate limit guide, "calculated as the maximum of `max_tokens` and the estimated
     /// number of tokens based on the character count of your request"; the sum is the safer reading.
-    pub(crate) fn cost_tokens(&self) -> u64 {
-        self.prompt_tokens().saturating_add(self.max_tokens)
+    pub(crate) fn cost(&self) -> Cost {
+        Cost { prompt: self.prompt_tokens(), answer: self.max_tokens }
+    }
+
+    /// What it costs in the end, if this text is the answer.
+    pub(crate) fn used(&self, text: &str) -> Cost {
+        let answer = match self.max_tokens {
+            0 => text_tokens(text),
+            max => text_tokens(text).min(max),
+        };
+        Cost { prompt: self.prompt_tokens(), answer }
     }
 }
 
 /// How many tokens a text would be.
-pub(crate) fn text_tokens(text: &str) -> u64 {
+fn text_tokens(text: &str) -> u64 {
     text.len().div_ceil(BYTES_PER_TOKEN) as u64
 }
 
@@ -122,7 +133,7 @@ mod tests {
         let ask = Ask::chat(body).unwrap();
         assert_eq!(ask.model, "m");
         assert_eq!(ask.prompt, r#"[{"role":"user","content":"hello"}]"#);
-        assert_eq!((ask.prompt_tokens(), ask.cost_tokens(), ask.form), (9, 19, Form::Chat));
+        assert_eq!((ask.cost(), ask.form), (Cost { prompt: 9, answer: 10 }, Form::Chat));
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl Complaint {
         };
         let kind = match dimension {
             Dimension::Requests => "requests",
-            Dimension::Tokens => "tokens",
+            Dimension::Tokens | Dimension::InputTokens | Dimension::OutputTokens => "tokens",
         };
         Self { status: StatusCode::TOO_MANY_REQUESTS, kind, code: Some("rate_limit_exceeded"), message }
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use keywheel_actors::spec::Dimension;
+use keywheel_actors::spec::{Counting, Dimension};
 use keywheel_actors::unit::parse_duration;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
@@ -72,6 +72,8 @@ struct File {
     headers: Option<HeaderStyle>,
     refused_calls: Option<Charge>,
     failed_calls: Option<Charge>,
+    #[serde(default, deserialize_with = "read_counting")]
+    token_counting: Option<Counting>,
     #[serde(default)]
     pace: Pace,
     words: Option<Words>,
@@ -100,6 +102,8 @@ struct KeyEntry {
 struct LimitEntry {
     requests: Option<u64>,
     tokens: Option<u64>,
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
     #[serde(deserialize_with = "read_duration")]
     per: Duration,
     burst: Option<u64>,
@@ -135,6 +139,7 @@ impl File {
             headers: self.headers.unwrap_or(usual.headers),
             refused_calls: self.refused_calls.unwrap_or(usual.refused_calls),
             failed_calls: self.failed_calls.unwrap_or(usual.failed_calls),
+            token_counting: self.token_counting.unwrap_or(usual.token_counting),
             pace: self.pace,
             words: self.words.unwrap_or(usual.words),
             faults: self.faults,
@@ -184,10 +189,16 @@ impl KeyEntry {
 
 impl LimitEntry {
     fn resolve(&self) -> Result<LimitSpec, &'static str> {
-        let (dimension, count) = match (self.requests, self.tokens) {
-            (Some(count), None) => (Dimension::Requests, count),
-            (None, Some(count)) => (Dimension::Tokens, count),
-            (None, None) | (Some(_), Some(_)) => return Err("needs either `requests` or `tokens`"),
+        let kinds = [
+            (Dimension::Requests, self.requests),
+            (Dimension::Tokens, self.tokens),
+            (Dimension::InputTokens, self.input_tokens),
+            (Dimension::OutputTokens, self.output_tokens),
+        ];
+        let said: Vec<_> =
+            kinds.into_iter().filter_map(|(dimension, count)| Some((dimension, count?))).collect();
+        let [(dimension, count)] = said[..] else {
+            return Err("needs one of `requests`, `tokens`, `input_tokens`, `output_tokens`");
         };
         if self.burst.is_some() && matches!(self.window, Some(Window::Fixed | Window::Sliding)) {
             return Err("has a `burst`, which only a token bucket has");
@@ -254,6 +265,14 @@ pub(super) fn read_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
     let text = String::deserialize(deserializer)?;
     parse_duration(&text)
         .ok_or_else(|| D::Error::custom(format!("`{text}` is no duration such as `250ms`, `1m30s` or `24h`")))
+}
+
+fn read_counting<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Counting>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let known = Counting::ALL.into_iter().find(|(name, _)| *name == text);
+    let (_, counting) =
+        known.ok_or_else(|| D::Error::custom(format!("`{text}` is neither `up_front` nor `used`")))?;
+    Ok(Some(counting))
 }
 
 fn read_some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {

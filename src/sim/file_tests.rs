@@ -108,7 +108,7 @@ fn all_mistakes_of_a_file_are_told_at_once() {
     assert_eq!(
         mistakes(&text),
         [
-            "a limit of [[key]] 1 needs either `requests` or `tokens`",
+            "a limit of [[key]] 1 needs one of `requests`, `tokens`, `input_tokens`, `output_tokens`",
             "a limit of [[key]] 1 has a `burst`, which only a token bucket has",
             "a [[key]] with `repeat` can't have one `name` or `secret` for all",
             "[[event]] 1 needs exactly one of `conduct`, `quota`, `provider`, `faults`, `first_byte`",

@@ -143,6 +143,30 @@ impl Limit {
         }
     }
 
+    /// What was taken at `at` was `to` and not `from`. What a window no longer counts isn't corrected.
+    pub(crate) fn correct(&mut self, now: Moment, at: Moment, from: u64, to: u64) {
+        self.settle(now);
+        let per_nanos = self.spec.per.as_nanos();
+        match &mut self.taken {
+            Taken::Bucket { debt_parts, .. } => {
+                let charged = *debt_parts + u128::from(to) * per_nanos;
+                *debt_parts = charged.saturating_sub(u128::from(from) * per_nanos);
+            }
+            Taken::Fixed { window, sum } => {
+                if at.since_start().as_nanos() / per_nanos == *window {
+                    *sum = sum.saturating_add(to).saturating_sub(from);
+                }
+            }
+            Taken::Sliding { entries, sum } => {
+                // Calls that came together are alike: it doesn't matter which of them is corrected.
+                if let Some((_, taken)) = entries.iter_mut().rev().find(|entry| **entry == (at, from)) {
+                    *taken = to;
+                    *sum = sum.saturating_add(to).saturating_sub(from);
+                }
+            }
+        }
+    }
+
     /// How much fits now.
     pub(crate) fn remaining(&mut self, now: Moment) -> u64 {
         self.settle(now);

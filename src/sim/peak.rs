@@ -38,6 +38,15 @@ impl Peak {
         self.highest = self.highest.max(self.sum);
     }
 
+    /// What was noted at `at` was `to` and not `from`. What is higher only now counts as seen now.
+    pub(crate) fn correct(&mut self, at: Moment, from: u64, to: u64) {
+        if let Some((_, noted)) = self.entries.iter_mut().rev().find(|entry| **entry == (at, from)) {
+            *noted = to;
+            self.sum = self.sum.saturating_add(to).saturating_sub(from);
+            self.highest = self.highest.max(self.sum);
+        }
+    }
+
     /// The most that any window saw.
     pub(crate) fn highest(&self) -> u64 {
         self.highest

@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use keywheel_actors::clock::Moment;
+use keywheel_actors::spec::Counting;
 
-use super::account::{Account, Gauges};
+use super::account::{Account, Cost, Gauges, Receipt};
 use super::ask::Ask;
 use super::books::{REQUESTS_MAX, RequestLog, Tally, millis};
 use super::complaint::Complaint;
@@ -49,13 +50,20 @@ pub(crate) struct Decision {
 #[derive(Debug)]
 pub(crate) enum Ruling {
     /// Answered after a delay, perhaps with a mishap.
-    Taken { delay: Duration, mishap: Option<Mishap>, gauges: Gauges, rng: fastrand::Rng },
+    Taken { delay: Duration, mishap: Option<Mishap>, gauges: Gauges, rng: fastrand::Rng, bill: Option<Bill> },
     /// The models are listed.
     Listed,
     /// Refused at once; `wait` is told if it is known and callers are to be told.
     Refused { complaint: Complaint, gauges: Gauges, wait: Option<Duration> },
     /// Not answered at all.
     HangUp,
+}
+
+/// What was taken from an account's limits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bill {
+    account: usize,
+    receipt: Receipt,
 }
 
 /// The state of one run.
@@ -192,27 +200,39 @@ impl Run {
             Some(Mishap::CutShort) => Outcome::CutShort,
         };
         if self.spec.failed_calls == Charge::Free && matches!(outcome, Outcome::Error | Outcome::Overloaded) {
-            return (outcome, Ruling::Taken { delay, mishap, gauges: Gauges::default(), rng });
+            return (outcome, Ruling::Taken { delay, mishap, gauges: Gauges::default(), rng, bill: None });
         }
 
-        let tokens = ask.cost_tokens();
+        let cost = ask.cost();
         let mut account = lock(&self.accounts[key.account]);
-        let admitted = account.admit(now, tokens, self.spec.refused_calls);
+        let admitted = account.admit(now, cost, self.spec.refused_calls);
         let gauges = match self.spec.headers {
-            HeaderStyle::OpenAi => account.gauges(now, tokens),
+            HeaderStyle::OpenAi => account.gauges(now, cost),
             HeaderStyle::RetryAfter | HeaderStyle::HttpDate | HeaderStyle::None => Gauges::default(),
         };
         drop(account);
 
-        let Err(refusal) = admitted else {
-            key.tally.note_accepted(tokens);
-            return (outcome, Ruling::Taken { delay, mishap, gauges, rng });
+        let refusal = match admitted {
+            Ok(receipt) => {
+                key.tally.note_accepted(cost.prompt.saturating_add(cost.answer));
+                let bill = Some(Bill { account: key.account, receipt });
+                return (outcome, Ruling::Taken { delay, mishap, gauges, rng, bill });
+            }
+            Err(refusal) => refusal,
         };
         let wait = refusal.until.map(|until| until.since(now));
         let told = wait.filter(|_| self.spec.headers == HeaderStyle::OpenAi);
         let complaint = Complaint::throttled(&ask.model, &refusal, told);
         let outcome = if wait.is_some() { Outcome::Throttled } else { Outcome::TooLarge };
         (outcome, Ruling::Refused { complaint, gauges, wait })
+    }
+
+    /// A call has been answered and cost so much: corrects what was reckoned, if such a provider does.
+    pub(crate) fn settle(&self, now: Moment, bill: Bill, used: Cost) {
+        match self.spec.token_counting {
+            Counting::UpFront => {}
+            Counting::Used => lock(&self.accounts[bill.account]).settle(now, bill.receipt, used),
+        }
     }
 
     /// The draws of one call: always the same for the same seed and number.

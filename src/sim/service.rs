@@ -69,7 +69,7 @@ pub(crate) async fn answer(
             answer
         }
         Ruling::Listed => models(&era.run.spec().models),
-        Ruling::Taken { delay, mishap, gauges, mut rng } => {
+        Ruling::Taken { delay, mishap, gauges, mut rng, bill } => {
             // Only an ask is ever taken.
             let Work::Ask(ask) = &call.work else { return Err(HangUp) };
             let delay = delay + stall_before(ask, mishap);
@@ -77,6 +77,9 @@ pub(crate) async fn answer(
                 tokio::time::sleep(delay).await;
             }
             let scribe = scribe(&era, number, now, mishap);
+            if let Some(bill) = bill.filter(|_| !matches!(mishap, Some(Mishap::Error | Mishap::Overloaded))) {
+                era.run.settle(era.clock.now(), bill, scribe.used(ask));
+            }
             let mut answer = taken(&era, scribe, ask, mishap, &mut rng);
             tell_gauges(answer.headers_mut(), &gauges);
             answer

@@ -45,7 +45,11 @@ fn words(limit: &LimitSpec) -> Vec<(&'static str, Value)> {
         (Dimension::Requests, MINUTE) => "rpm",
         (Dimension::Requests, DAY) if roomy => "rpd",
         (Dimension::Tokens, MINUTE) if roomy => "tpm",
-        (Dimension::Requests | Dimension::Tokens, _) => return Vec::new(),
+        (Dimension::InputTokens, MINUTE) if roomy => "itpm",
+        (Dimension::OutputTokens, MINUTE) if roomy => "otpm",
+        (Dimension::Requests | Dimension::Tokens | Dimension::InputTokens | Dimension::OutputTokens, _) => {
+            return Vec::new();
+        }
     };
     let burst = burst.filter(|_| word == "rpm").map(|burst| ("burst", number(burst)));
     [(word, number(limit.count))].into_iter().chain(burst).collect()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use keywheel_actors::spec::{DAY, Dimension, MINUTE};
+use keywheel_actors::spec::{Counting, DAY, Dimension, MINUTE};
 use keywheel_actors::unit::format_duration;
 
 use super::fault::FaultRates;
@@ -28,6 +28,8 @@ pub struct SimSpec {
     pub refused_calls: Charge,
     /// Whether a request that fails with an injected 500 or 503 counts against the limits.
     pub failed_calls: Charge,
+    /// Whether what a call was reckoned to take from limits on tokens is corrected once it is answered.
+    pub token_counting: Counting,
     /// How fast it answers.
     pub pace: Pace,
     /// What its texts are.
@@ -49,6 +51,7 @@ impl Default for SimSpec {
             headers: HeaderStyle::OpenAi,
             refused_calls: Charge::Free,
             failed_calls: Charge::Counted,
+            token_counting: Counting::UpFront,
             pace: Pace::default(),
             words: Words::Excerpt,
             faults: FaultRates::default(),
@@ -213,6 +216,11 @@ impl LimitSpec {
         Self { dimension: Dimension::Tokens, count, per, shape: Shape::SlidingWindow }
     }
 
+    /// The same limit of another kind.
+    pub const fn of(self, dimension: Dimension) -> Self {
+        Self { dimension, ..self }
+    }
+
     /// Counted so.
     pub const fn shaped(mut self, shape: Shape) -> Self {
         self.shape = shape;
@@ -221,13 +229,15 @@ impl LimitSpec {
 
     /// What is counted and in how long, as OpenAI's messages say it: `requests per min (RPM)`.
     pub fn name(&self) -> String {
-        let (what, initial) = match self.dimension {
-            Dimension::Requests => ("requests", 'R'),
-            Dimension::Tokens => ("tokens", 'T'),
+        let (what, initials) = match self.dimension {
+            Dimension::Requests => ("requests", "R"),
+            Dimension::Tokens => ("tokens", "T"),
+            Dimension::InputTokens => ("input tokens", "IT"),
+            Dimension::OutputTokens => ("output tokens", "OT"),
         };
         match self.per {
-            MINUTE => format!("{what} per min ({initial}PM)"),
-            DAY => format!("{what} per day ({initial}PD)"),
+            MINUTE => format!("{what} per min ({initials}PM)"),
+            DAY => format!("{what} per day ({initials}PD)"),
             other => format!("{what} per {}", format_duration(other)),
         }
     }
@@ -323,6 +333,10 @@ mod tests {
     fn limits_are_named_as_openai_names_them() {
         assert_eq!(LimitSpec::requests(3, MINUTE).name(), "requests per min (RPM)");
         assert_eq!(LimitSpec::tokens(3, DAY).name(), "tokens per day (TPD)");
+        assert_eq!(
+            LimitSpec::tokens(3, DAY).of(Dimension::InputTokens).name(),
+            "input tokens per day (ITPD)"
+        );
         assert_eq!(LimitSpec::requests(3, Duration::from_secs(10)).name(), "requests per 10.0s");
     }
 

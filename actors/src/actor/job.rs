@@ -15,6 +15,7 @@ use crate::policy::pick::KeyIndex;
 use crate::policy::queue::Ticket;
 use crate::policy::route::Progress;
 use crate::request::{Request, Terms};
+use crate::tokens::{Estimate, Tokens};
 use crate::wheel::Answer;
 
 use super::hub::Hub;
@@ -43,8 +44,14 @@ pub(crate) struct State {
     pub(crate) progress: Progress,
     /// The calls so far, the latest last.
     pub(crate) attempts: Vec<Attempt>,
-    /// What a call is reckoned to use, in tokens.
-    pub(crate) tokens: u64,
+    /// What the request says about its tokens.
+    pub(crate) estimate: Estimate,
+    /// What the call under way, or the last one, is reckoned to take.
+    pub(crate) tokens: Tokens,
+    /// What that call counts for at least, however little it uses.
+    pub(crate) floor: Tokens,
+    /// How often smaller jobs have passed it while it waited for tokens.
+    pub(crate) passed: u32,
     /// What the call under way has cost its provider's retry budget.
     pub(crate) paid: Option<RetryKind>,
     /// The key that failed it last; others are preferred.
@@ -70,7 +77,7 @@ impl Job {
         request: Request,
         terms: Terms,
         progress: Progress,
-        tokens: u64,
+        estimate: Estimate,
         routing: u64,
         hub: Arc<Hub>,
     ) -> (Self, oneshot::Receiver<Ending>) {
@@ -81,7 +88,10 @@ impl Job {
             terms,
             progress,
             attempts: Vec::new(),
-            tokens,
+            estimate,
+            tokens: Tokens::NONE,
+            floor: Tokens::NONE,
+            passed: 0,
             paid: None,
             avoid: None,
             routing,

@@ -11,12 +11,14 @@ use crate::board::{Cause, KeyCounts, KeyState, KeyStatus, KeyView};
 use crate::clock::Moment;
 use crate::event::{Event, EventKind};
 use crate::id::Model;
-use crate::outcome::{Fault, Gauges, Reason};
+use crate::outcome::{Fault, Reason};
 use crate::policy::concurrency::Concurrency;
 use crate::policy::credits::Credits;
 use crate::policy::key_state::{KeyHealth, Reach, Rest};
+use crate::policy::pace::{Pace, Surprise};
 use crate::policy::pick::KeyIndex;
 use crate::policy::quota::{Extent, Quota, Taken};
+use crate::policy::sizes::Sizes;
 use crate::request::X_REQUEST_ID;
 use crate::spec::KeySpec;
 use crate::store::{Changes, KeyMemory, Memory};
@@ -24,16 +26,16 @@ use crate::wheel::{Kept, KeyCommand};
 
 use tokio::sync::oneshot;
 
-use amend::{KeyTerms, NOT_ENABLED, concurrency_of, own_windows};
+use amend::{KeyTerms, NOT_ENABLED, concurrency_of, own_windows, pace_of};
 
 use super::call::{self, Line, NOTHING_KNOWN, OutcomeLetter, Slip};
 use super::job::Job;
 use super::kernel::{Life, Me, Message, On, Ref};
 use super::memory::{self, Recollection};
 use super::message::{
-    Adopt, Adopted, Bounced, Crash, Dispatch, End, Ended, Forward, Granted, Impose, LaneRested, Logging,
-    Made, Obey, Outcome, Ready, Recalled, Reinstate, RememberKey, Report, Rested, Retire, Settlement,
-    ShareRest, Verdict,
+    Adopt, Adopted, Bounced, Crash, Dispatch, End, Ended, Expect, Forward, Granted, Impose, LaneRested,
+    Logging, Made, Obey, Outcome, Ready, Recalled, Reinstate, RememberKey, Report, Rested, Retire, ShareRest,
+    Verdict,
 };
 use super::provider::{PACING_MAX, Provider};
 use super::root::Root;
@@ -51,14 +53,13 @@ pub(crate) struct Key {
     health: KeyHealth,
     quota: Quota,
     concurrency: Concurrency,
+    pace: Box<Pace>,
     credits: Credits,
     counts: KeyCounts,
-    /// Tokens that the next job will probably need: as many as the last one that came.
-    expected_tokens: u64,
+    /// How large the next job may be, by the last ones that came.
+    sizes: Sizes,
     /// What its limits permit in the long run, its group's included.
     permitted_per_second: Option<f64>,
-    /// Whether the provider's headers are the only word on its limits.
-    limits_unknown: bool,
     logging: Logging,
     stage: Stage,
     rng: fastrand::Rng,
@@ -91,6 +92,8 @@ pub(crate) struct KeyRelic {
     pub(crate) health: KeyHealth,
     pub(crate) quota: Quota,
     pub(crate) concurrency: Concurrency,
+    /// Large, and rarely needed: relics travel.
+    pub(crate) pace: Box<Pace>,
     pub(crate) counts: KeyCounts,
     pub(crate) in_flight: u32,
     /// What was last told as an event: a reload may change a key that is down.
@@ -100,16 +103,16 @@ pub(crate) struct KeyRelic {
 impl KeyRelic {
     /// What a new key starts from: what an earlier process left of it, if any did.
     pub(crate) fn recalled(spec: &KeySpec, line: &Line, now: Moment) -> Self {
-        line.hub.recollect(now, |recollection| Self::of(spec, line, recollection))
+        line.hub.recollect(now, |recollection| Self::of(spec, line, recollection, now))
     }
 
     /// What a key starts from that has nothing to do with an earlier one.
     pub(crate) fn fresh(spec: &KeySpec, line: &Line, now: Moment) -> Self {
         let nothing = Memory::default();
-        Self::of(spec, line, &Recollection::of(&nothing, line.hub.clock, now))
+        Self::of(spec, line, &Recollection::of(&nothing, line.hub.clock, now), now)
     }
 
-    fn of(spec: &KeySpec, line: &Line, recollection: &Recollection<'_>) -> Self {
+    fn of(spec: &KeySpec, line: &Line, recollection: &Recollection<'_>, now: Moment) -> Self {
         let (mut health, learned) = recollection.health(&line.key, spec, line.fingerprint);
         if !spec.enabled {
             health.configured_off(NOT_ENABLED);
@@ -123,6 +126,7 @@ impl KeyRelic {
             health,
             quota,
             concurrency: concurrency_of(&spec.limits, learned),
+            pace: Box::new(pace_of(spec, recollection.pace(&line.key, line.fingerprint), now)),
             counts: KeyCounts::default(),
             in_flight: 0,
             told_status: KeyStatus::default(),
@@ -141,7 +145,7 @@ impl Key {
         let rng = fastrand::Rng::with_seed(line.hub.seed ^ (index.0 as u64).rotate_left(32));
         let mut quota = relic.quota;
         quota.forget_asked();
-        let KeyTerms { permitted_per_second, limits_unknown, logging } = KeyTerms::of(spec);
+        let KeyTerms { permitted_per_second, logging } = KeyTerms::of(spec);
         Self {
             index,
             line,
@@ -150,10 +154,10 @@ impl Key {
             health: relic.health,
             quota,
             concurrency: relic.concurrency,
+            pace: relic.pace,
             counts: relic.counts,
-            expected_tokens: 0,
+            sizes: Sizes::default(),
             permitted_per_second,
-            limits_unknown,
             logging,
             stage: Stage::Serving,
             rng,
@@ -183,23 +187,40 @@ impl Key {
         changed.then_some(Rested { key: self.index, until, recall })
     }
 
-    /// Until when nothing of its quota is left, if that is longer than it paces itself anyway.
+    /// Until when nothing is left of its quota, or of what its provider's headers told of, if that is longer than
+    /// it paces itself anyway.
     fn spent_until(&self, now: Moment) -> Option<Moment> {
-        if self.quota.available_calls(now, self.expected_tokens) > 0 {
-            return None;
-        }
-        Some(self.quota.next_call_at(now, self.expected_tokens))
+        (self.permitted(now) == 0)
+            .then(|| self.permits_at(now))
             .filter(|until| until.since(now) >= PACING_MAX)
+    }
+
+    /// Calls that its limits permit now, declared and learned ones.
+    fn permitted(&self, now: Moment) -> u32 {
+        let tokens = self.sizes.least();
+        self.quota.available_calls(now, tokens).min(self.pace.room(now, tokens.total()))
+    }
+
+    /// When they permit more.
+    fn permits_at(&self, now: Moment) -> Moment {
+        let tokens = self.sizes.least();
+        let quota = self.quota.next_call_at(now, tokens);
+        let paced = || self.pace.next_at(now, tokens.total());
+        match (self.quota.available_calls(now, tokens), self.pace.room(now, tokens.total())) {
+            (0, 0) => quota.max(paced()),
+            (_, 0) => paced(),
+            // What the pace permits beyond this moment is asked for when a job has come.
+            (_, _) => quota,
+        }
     }
 
     /// Calls that could start now.
     fn startable(&self, now: Moment) -> u32 {
         match self.health.rests_until(now) {
             Some(_) => 0,
-            None => self
-                .quota
-                .available_calls(now, self.expected_tokens)
-                .min(self.concurrency.limit().saturating_sub(self.credits.in_flight())),
+            None => {
+                self.permitted(now).min(self.concurrency.limit().saturating_sub(self.credits.in_flight()))
+            }
         }
     }
 
@@ -212,7 +233,7 @@ impl Key {
         self.announce(now);
         self.keep(me);
         let next_call = if self.health.rests_until(now).is_none() && self.credits.held() > 0 {
-            self.quota.next_call_at(now, self.expected_tokens)
+            self.permits_at(now)
         } else {
             Moment::NEVER
         };
@@ -235,7 +256,7 @@ impl Key {
         if self.is_superseded() {
             return;
         }
-        let reserves = self.quota.ask_reserve(me.now(), self.expected_tokens);
+        let reserves = self.quota.ask_reserve(me.now(), self.sizes.most());
         if !reserves && self.unkept == Unkept::Nothing {
             return;
         }
@@ -266,6 +287,7 @@ impl Key {
             self.line.fingerprint,
             &self.health.past(now),
             self.concurrency.learned_limit(),
+            self.pace.learned(),
             &self.quota.past(now, extent),
             self.line.hub.clock.today(),
         )
@@ -289,7 +311,7 @@ impl Key {
                 status: status.clone(),
                 in_flight: self.credits.in_flight(),
                 concurrency: self.credits.limit(),
-                permitted_per_second: self.permitted_per_second,
+                permitted_per_second: self.pace.per_second().or(self.permitted_per_second),
                 counts: self.counts,
             },
         );
@@ -332,6 +354,7 @@ impl Key {
             delivery: job.request.delivery,
             epoch,
             charge,
+            floor: job.floor,
             started,
         };
         let slip = Slip::new(
@@ -351,6 +374,7 @@ impl Key {
         );
         self.credits.spend();
         self.concurrency.started(started);
+        self.pace.started(started, taken.tokens().total());
         self.counts.calls += 1;
         call::spawn(call::run(Arc::clone(&self.line), job, slip, started));
     }
@@ -360,18 +384,21 @@ impl Key {
         let in_flight = self.credits.in_flight();
         self.credits.end();
         self.concurrency.ended(outcome.made.started);
-        let tokens = outcome.usage.map(|usage| usage.total_tokens());
-        if let Some(tokens) = tokens {
-            self.quota.settle(outcome.key_taken, tokens);
-            self.counts.tokens += tokens;
+        let used = outcome.usage.map(|usage| self.line.dialect.counted(&usage));
+        let reckoned = outcome.key_taken.tokens();
+        let estimate = reckoned.total();
+        self.pace.ended(outcome.made.started, &outcome.made.model, estimate, &outcome.gauges);
+        if let Some(used) = used {
+            self.quota.settle(outcome.key_taken, used.max(outcome.made.floor));
         }
+        self.counts.tokens += outcome.usage.map_or(0, |usage| usage.total_tokens());
         let mut shared = None;
         self.tally.note(&outcome);
         self.report_calls();
         let verdict = match outcome.end {
             End::Served { paid } => {
                 self.served(outcome.made.started, in_flight);
-                self.heed(&outcome.gauges, &outcome.made.model, now);
+                self.pace.succeeded(now);
                 Verdict::Served { paid }
             }
             End::Cancelled => {
@@ -384,23 +411,31 @@ impl Key {
                 Verdict::Failed { fault, back }
             }
             End::Failed { fault, back } => {
-                shared = self.failed(now, outcome.made.started, &outcome.made.model, &fault);
+                let (gauges, tokens) = (&outcome.gauges, estimate);
+                let surprise = if fault.reason == Reason::Throttled {
+                    self.pace.throttled(outcome.made.started, tokens, gauges, now)
+                } else {
+                    Surprise::Unexplained
+                };
+                shared = self.failed(now, &outcome.made, &fault, surprise);
                 Verdict::Failed { fault, back }
             }
         };
+        self.rest_spent_lane(&outcome.made.model, now);
         if let Some(rest) = shared {
             self.tell(ShareRest { key: self.index, rest });
         }
         // One message tells of the end, of the rest that follows, and gives the job back: the provider
         // must not decide on one of them without the others.
         let rested = self.standing(now);
-        let settlement = outcome.group_taken.map(|taken| Settlement { taken, tokens });
         self.tell(Ended {
             key: self.index,
             made: outcome.made,
             took: outcome.took,
             first_content: outcome.first_content,
-            settlement,
+            group_taken: outcome.group_taken,
+            reckoned,
+            used,
             verdict,
             rested,
         });
@@ -414,36 +449,39 @@ impl Key {
     }
 
     /// Counts a failure and rests if it must. Gives the rest if the whole quota group must know.
-    fn failed(&mut self, now: Moment, started: Moment, model: &Model, fault: &Fault) -> Option<Rest> {
-        match fault.reason {
-            Reason::Throttled | Reason::QuotaUsedUp => {
+    fn failed(&mut self, now: Moment, made: &Made, fault: &Fault, surprise: Surprise) -> Option<Rest> {
+        let started = made.started;
+        match (fault.reason, surprise) {
+            (Reason::Throttled | Reason::QuotaUsedUp, Surprise::Unexplained) => {
                 self.counts.throttled += 1;
                 self.concurrency.throttled(started, now);
             }
-            Reason::CallerGone | Reason::DeadlineOver | Reason::Stopped => self.counts.cancelled += 1,
+            (Reason::Throttled | Reason::QuotaUsedUp, Surprise::Expected) => self.counts.throttled += 1,
+            (Reason::CallerGone | Reason::DeadlineOver | Reason::Stopped, _) => self.counts.cancelled += 1,
             _ => self.counts.failed += 1,
         }
         let today = self.line.hub.clock.wall(now);
-        let rest = self.health.failed(now, started, model, fault, today, &mut self.rng)?;
-        self.concurrency.suspended(now, self.credits.in_flight());
+        let breather = self.pace.breather().filter(|_| fault.reason == Reason::Throttled);
+        let timed = fault.clone().resting(fault.rest.or(breather));
+        let rest = self.health.failed(now, started, &made.model, &timed, today, &mut self.rng)?;
+        match surprise {
+            // It is timed by the pace: no need to try whether the limit has something left.
+            Surprise::Expected => self.pace.rests(now, rest.until),
+            Surprise::Unexplained => self.concurrency.suspended(now, self.credits.in_flight()),
+        }
         self.note_rest(&rest, now);
         self.tell_lane(&rest, now);
         rest.reach.is_shared().then_some(rest)
     }
 
-    /// Rests before it is throttled, where the headers are all that is known of the limits.
-    fn heed(&mut self, gauges: &Gauges, model: &Model, now: Moment) {
-        if !self.limits_unknown {
-            return;
-        }
-        let spent =
-            [gauges.requests, gauges.tokens].into_iter().flatten().filter(|gauge| gauge.remaining == 0);
-        let Some(reset) = spent.filter_map(|gauge| gauge.reset).max() else { return };
+    /// A model of which nothing is left must not keep the key from serving others.
+    fn rest_spent_lane(&mut self, model: &Model, now: Moment) {
+        let Some(until) = self.pace.lane_spent_until(model).filter(|until| *until > now) else { return };
         let rest = Rest {
             reach: Reach::Lane(model.clone()),
             state: KeyState::RateLimited,
             cause: Cause::Fault(Reason::Throttled),
-            until: now + reset,
+            until,
             message: "the provider's headers say that nothing is left".into(),
         };
         self.health.impose(rest.clone());
@@ -498,6 +536,7 @@ impl Life for Key {
             health: self.health.clone(),
             quota: self.quota.clone(),
             concurrency: self.concurrency.clone(),
+            pace: self.pace.clone(),
             counts: self.counts,
             in_flight: self.credits.in_flight(),
             told_status: self.told_status.clone(),
@@ -508,17 +547,27 @@ impl Life for Key {
 impl On<Dispatch> for Key {
     fn on(&mut self, dispatch: Dispatch, me: &mut Me<'_, Self>) {
         let job: &Job = &dispatch.job;
-        self.expected_tokens = job.tokens;
+        self.sizes.note(job.tokens);
         let fit = self.health.may_serve(me.now(), job.model()).is_ok();
-        if let Some(Ok(taken)) = fit.then(|| self.quota.take(me.now(), job.tokens)) {
-            self.start(dispatch, taken, me);
-            self.flow(me);
-        } else {
-            self.credits.bounce();
-            // The provider must know why before it gets the job back.
-            self.flow(me);
-            self.tell(Bounced { key: self.index, dispatch });
-        }
+        let refused = match fit.then(|| self.quota.take(me.now(), job.tokens)) {
+            Some(Ok(taken)) => {
+                self.start(dispatch, taken, me);
+                return self.flow(me);
+            }
+            Some(Err(refused)) => Some(refused),
+            None => None,
+        };
+        self.credits.bounce();
+        // The provider must know why before it gets the job back.
+        self.flow(me);
+        self.tell(Bounced { key: self.index, dispatch, refused });
+    }
+}
+
+impl On<Expect> for Key {
+    fn on(&mut self, Expect(tokens): Expect, me: &mut Me<'_, Self>) {
+        self.sizes.note(tokens);
+        self.flow(me);
     }
 }
 

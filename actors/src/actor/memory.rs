@@ -6,10 +6,11 @@ use crate::board::KeyState;
 use crate::clock::{Clock, Moment};
 use crate::id::KeyId;
 use crate::policy::key_state::{HealthPast, KeyHealth, RestPast, Sharing};
+use crate::policy::pace::Learned;
 use crate::policy::quota::{Past, Quota};
 use crate::secret::Fingerprint;
 use crate::spec::KeySpec;
-use crate::store::{GroupId, KeyMemory, Memory, Presence, RestMemory, Wall, WindowMemory};
+use crate::store::{GroupId, KeyMemory, Memory, PaceMemory, Presence, RestMemory, Wall, WindowMemory};
 
 use super::state::SEEN_EVERY;
 
@@ -21,6 +22,7 @@ pub(super) fn dated(
     fingerprint: Fingerprint,
     health: &HealthPast,
     concurrency: Option<u32>,
+    pace: Option<Learned>,
     windows: &[Past],
     today: SystemTime,
 ) -> KeyMemory {
@@ -39,6 +41,7 @@ pub(super) fn dated(
         throttles: health.throttles,
         money_probes: health.money_probes,
         concurrency,
+        pace: pace.map(|learned| PaceMemory { per_second: learned.per_second, burst: learned.burst }),
         windows: dated_windows(windows, today),
     }
 }
@@ -85,6 +88,12 @@ impl<'a> Recollection<'a> {
             money_probes: known.money_probes,
         };
         (KeyHealth::recalled(spec.rotation.clone(), sharing, &past, self.now), known.concurrency)
+    }
+
+    /// The rate that was learned.
+    pub(crate) fn pace(&self, id: &KeyId, fingerprint: Fingerprint) -> Option<Learned> {
+        let PaceMemory { per_second, burst } = self.known(id, fingerprint)?.pace?;
+        Some(Learned { per_second, burst })
     }
 
     /// What a key's own limits were used.

@@ -21,13 +21,14 @@ use crate::policy::breaker::Epoch;
 use crate::policy::budget::RetryKind;
 use crate::policy::key_state::Rest;
 use crate::policy::pick::KeyIndex;
-use crate::policy::quota::{Quota, Taken};
+use crate::policy::quota::{NotUntil, Quota, Taken};
 use crate::policy::route::Charge;
 use crate::reload::ReloadReport;
 use crate::request::Delivery;
 use crate::spec::{KeySpec, ProviderSpec, WheelSpec};
 use crate::stats::{KeyStats, StatsReport};
 use crate::store::Changes;
+use crate::tokens::Tokens;
 use crate::wheel::{DrainReport, Kept, KeyCommand};
 
 use super::call::{Line, OutcomeLetter};
@@ -47,7 +48,7 @@ messages! {
     Submit => (), Visit => (), Declined => (), Spare => (), Reload => (),
     Adopted => (), Amended => (), Committed => (), Ready => (), Rested => (), LaneRested => (), ShareRest => (), Ended => (), Bounced => (), Stray => (), KeyDown => (),
     Command => Option<oneshot::Receiver<Kept>>, Remember => Vec<oneshot::Receiver<()>>, Drain => oneshot::Receiver<DrainReport>,
-    Dispatch => (), OutcomeLetter => (), Recalled => (), Impose => (), Reinstate => (), Obey => oneshot::Receiver<Kept>, RememberKey => (), Granted => (), GroupGranted => (), Adopt => (), Amend => (), Leave => (), Retire => (),
+    Dispatch => (), Expect => (), OutcomeLetter => (), Recalled => (), Impose => (), Reinstate => (), Obey => oneshot::Receiver<Kept>, RememberKey => (), Granted => (), GroupGranted => (), Adopt => (), Amend => (), Leave => (), Retire => (),
     Report => (), Tallied => (), GetStats => StatsReport, TakeChanged => BTreeMap<KeyId, KeyStats>,
     Persist => (), Saved => (), CloseState => oneshot::Receiver<()>, Finish => (),
     ProviderDown => (), ReloadAll => oneshot::Receiver<ReloadReport>, Reloaded => (), DrainAll => Vec<oneshot::Receiver<DrainReport>>, Halt => (), Crash => (), CrashKey => bool,
@@ -163,7 +164,11 @@ pub(crate) struct Ended {
     pub(crate) made: Made,
     pub(crate) took: Duration,
     pub(crate) first_content: Option<Duration>,
-    pub(crate) settlement: Option<Settlement>,
+    pub(crate) group_taken: Option<GroupTaken>,
+    /// What the call was reckoned to take.
+    pub(crate) reckoned: Tokens,
+    /// What it used, as its provider counts it.
+    pub(crate) used: Option<Tokens>,
     pub(crate) verdict: Verdict,
     /// The rest that follows from it, if any.
     pub(crate) rested: Option<Rested>,
@@ -181,6 +186,8 @@ pub(crate) struct Made {
     pub(crate) delivery: Delivery,
     pub(crate) epoch: Epoch,
     pub(crate) charge: Charge,
+    /// The tokens that it counts for at least, however little it uses.
+    pub(crate) floor: Tokens,
     pub(crate) started: Moment,
 }
 
@@ -192,12 +199,6 @@ pub(crate) struct Committed(pub(crate) Epoch);
 pub(crate) struct GroupTaken {
     pub(crate) group: QuotaGroup,
     pub(crate) taken: Taken,
-}
-
-/// What a call used of its quota group's limits.
-pub(crate) struct Settlement {
-    pub(crate) taken: GroupTaken,
-    pub(crate) tokens: Option<u64>,
 }
 
 /// How a call ended, for its provider.
@@ -223,10 +224,15 @@ pub(crate) struct RawAnswer {
     pub(crate) body: Bytes,
 }
 
+/// Provider → key: jobs as small as this wait. For a key that gives no credits because the last ones were larger.
+pub(crate) struct Expect(pub(crate) Tokens);
+
 /// Key → provider: its last word; it can't serve this one after all. Costs the job nothing.
 pub(crate) struct Bounced {
     pub(crate) key: KeyIndex,
     pub(crate) dispatch: Dispatch,
+    /// Until when its limits refuse such a job, if that is why.
+    pub(crate) refused: Option<NotUntil>,
 }
 
 /// Dropped outcome → provider → the key's successor.

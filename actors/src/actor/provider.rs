@@ -9,6 +9,7 @@ mod dispatch;
 mod drain;
 mod ending;
 mod group;
+mod hold;
 mod places;
 mod reload;
 mod visit;
@@ -25,7 +26,9 @@ use crate::policy::budget::RetryBudget;
 use crate::policy::incident::IncidentGuard;
 use crate::policy::pick::{KeyIndex, Picker};
 use crate::policy::queue::Queue;
+use crate::policy::reckoning::Reckoner;
 use crate::spec::ProviderSpec;
+use crate::tokens::Tokens;
 use crate::wheel::Kept;
 
 use super::hub::Hub;
@@ -33,11 +36,12 @@ use super::job::Job;
 use super::kernel::{Life, Me, On};
 use super::message::{Command, Crash, LaneRested, Logging, Reload, Report, Rested, Submit};
 
-use children::Child;
 pub(crate) use children::KeyInheritance;
+use children::{Capacity, Child};
 pub(crate) use dispatch::PACING_MAX;
 use drain::Draining;
-use group::Group;
+use group::{Group, Wanted};
+use hold::Held;
 use places::Children;
 use visit::Neighbours;
 
@@ -60,8 +64,18 @@ pub(crate) struct Provider {
     incident: IncidentGuard<KeyIndex>,
     /// When the provider last turned out to refuse every key.
     refused_all_at: Option<Moment>,
-    /// Tokens of the last job that no ready key could take.
-    wanted_tokens: u64,
+    /// What models wrote so far.
+    reckoner: Reckoner,
+    /// What every key can hold.
+    smallest: Capacity,
+    /// The jobs that no ready key could take when that was last tried.
+    wanted: Wanted,
+    /// The least that a job took since the queue was last empty.
+    least: Tokens,
+    /// The key that is kept free for a large job.
+    held: Option<Held>,
+    /// When the first of its keys' refusals will be over.
+    refused_until: Moment,
     /// Lanes that rest although their key doesn't.
     lane_rests: Vec<LaneRested>,
     /// How the waiting jobs of each lane were last settled: by this earliest resume.
@@ -152,7 +166,12 @@ impl Provider {
             budget: RetryBudget::default(),
             incident: IncidentGuard::default(),
             refused_all_at: None,
-            wanted_tokens: 0,
+            reckoner: Reckoner::default(),
+            smallest: Capacity::of_all(&spec.keys),
+            wanted: Wanted::default(),
+            least: Tokens::NONE,
+            held: None,
+            refused_until: Moment::NEVER,
             lane_rests: Vec::new(),
             settled: Vec::new(),
             neighbours: Neighbours::default(),
@@ -203,6 +222,8 @@ impl Provider {
     fn turn(&mut self, me: &mut Me<'_, Self>) {
         let now = me.now();
         self.lane_rests.retain(|rest| rest.until > now);
+        self.expire_refusals(now);
+        self.release(now);
         self.restart_due(now, me);
         self.end_expired(now);
         self.send_elsewhere(now);
@@ -225,7 +246,7 @@ impl Provider {
         if !self.queue.is_empty() || self.has_hopeful() {
             at = at.min(self.ill_until(now).filter(|until| *until > now).unwrap_or(Moment::NEVER));
             at = self.lane_rests.iter().map(|rest| rest.until).fold(at, Moment::min);
-            at = self.next_group_call(now).min(at);
+            at = self.next_group_call(now).min(at).min(self.refused_until).min(self.held_until(now));
         }
         at
     }

@@ -7,7 +7,8 @@ use crate::dialect::Dialect;
 use crate::id::{Model, ProviderId};
 use crate::policy::route::{Candidate, Routes};
 use crate::request::Request;
-use crate::spec::{Dimension, ProviderSpec, WheelSpec};
+use crate::spec::{ProviderSpec, WheelSpec};
+use crate::tokens::Estimate;
 
 /// The routes of one configuration.
 pub(crate) struct Routing {
@@ -23,7 +24,7 @@ impl Routing {
     pub(crate) fn of(spec: &WheelSpec, number: u64) -> Self {
         let tokens_limited = |provider: &&ProviderSpec| {
             let windows = provider.keys.iter().flat_map(|key| &key.limits.windows);
-            windows.into_iter().any(|window| window.dimension == Dimension::Tokens)
+            windows.into_iter().any(|window| window.dimension.is_of_tokens())
         };
         let limited = spec.providers.iter().filter(tokens_limited);
         let estimators =
@@ -36,9 +37,9 @@ impl Routing {
         self.routes.candidates(model)
     }
 
-    /// The tokens that a request will probably use, if anybody wants to know.
-    pub(crate) fn estimate(&self, request: &Request, candidates: &[Candidate]) -> u64 {
+    /// What a request says about its tokens, if anybody wants to know.
+    pub(crate) fn estimate(&self, request: &Request, candidates: &[Candidate]) -> Estimate {
         let limited = candidates.iter().find_map(|candidate| self.estimators.get(&candidate.provider));
-        limited.map_or(0, |dialect| dialect.estimate_tokens(request))
+        limited.map_or(Estimate::NOTHING, |dialect| dialect.estimate_tokens(request))
     }
 }

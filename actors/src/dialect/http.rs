@@ -12,6 +12,7 @@ use crate::id::Model;
 use crate::outcome::{Fault, Gauges, Reason, Usage};
 use crate::request::Request;
 use crate::secret::Secret;
+use crate::tokens::Estimate;
 
 /// An API of which nothing is known but that it speaks HTTP and takes its key in a header.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -78,8 +79,8 @@ impl Dialect for PlainHttp {
         None
     }
 
-    fn estimate_tokens(&self, _request: &Request) -> u64 {
-        0
+    fn estimate_tokens(&self, _request: &Request) -> Estimate {
+        Estimate::NOTHING
     }
 
     fn stream_reader(&self) -> Box<dyn StreamReader> {

@@ -10,6 +10,8 @@ use crate::id::Model;
 use crate::outcome::{Fault, Gauges, Usage};
 use crate::request::Request;
 use crate::secret::Secret;
+use crate::spec::Counting;
+use crate::tokens::{Estimate, Tokens};
 
 /// The dialect `D` with the bare key in a header of its own: `api-key` for OpenAI's models at Azure.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,8 +59,16 @@ impl<D: Dialect> Dialect for KeyInHeader<D> {
         self.dialect.usage_in(body)
     }
 
-    fn estimate_tokens(&self, request: &Request) -> u64 {
+    fn estimate_tokens(&self, request: &Request) -> Estimate {
         self.dialect.estimate_tokens(request)
+    }
+
+    fn counting(&self) -> Counting {
+        self.dialect.counting()
+    }
+
+    fn counted(&self, usage: &Usage) -> Tokens {
+        self.dialect.counted(usage)
     }
 
     fn stream_reader(&self) -> Box<dyn StreamReader> {

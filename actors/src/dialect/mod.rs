@@ -29,6 +29,8 @@ use crate::id::Model;
 use crate::outcome::{Fault, Gauges, Usage};
 use crate::request::Request;
 use crate::secret::Secret;
+use crate::spec::Counting;
+use crate::tokens::{Estimate, Tokens};
 
 pub use anthropic::Anthropic;
 pub use gemini::Gemini;
@@ -70,8 +72,21 @@ pub trait Dialect: fmt::Debug + Send + Sync + 'static {
     /// Tokens used, out of a finished body.
     fn usage_in(&self, body: &[u8]) -> Option<Usage>;
 
-    /// Tokens that `request` will probably use, as the provider reckons them beforehand.
-    fn estimate_tokens(&self, request: &Request) -> u64;
+    /// What `request` says about the tokens that it will use.
+    ///
+    /// The prompt counts as a quarter of its bytes as JSON: no provider is known to reckon with more.
+    fn estimate_tokens(&self, request: &Request) -> Estimate;
+
+    /// Which tokens such providers hold against their limits, unless the configuration says otherwise.
+    fn counting(&self) -> Counting {
+        Counting::Used
+    }
+
+    /// What `usage` counts for in such a provider's limits. Where it isn't known that what the cache gave is
+    /// free, it counts.
+    fn counted(&self, usage: &Usage) -> Tokens {
+        Tokens { input: usage.input_tokens, output: usage.output_tokens }
+    }
 
     /// A reader for one stream of server-sent events.
     fn stream_reader(&self) -> Box<dyn StreamReader>;

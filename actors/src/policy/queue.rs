@@ -157,6 +157,34 @@ impl<J> Queue<J> {
         self.waiting.get(&number).map(|(job, _)| job)
     }
 
+    /// The same, to be changed.
+    pub fn front_mut(&mut self, lane: usize) -> Option<&mut J> {
+        let number = self.front_number(lane)?;
+        self.waiting.get_mut(&number).map(|(job, _)| job)
+    }
+
+    /// The numbers of the jobs of a lane behind its first, for [`Queue::get`] and [`Queue::take`]: first those
+    /// that had their place already, then the callers' in turn; at most so many.
+    pub fn behind(&mut self, lane: usize, jobs_max: usize) -> Vec<u64> {
+        let front = self.front_number(lane);
+        let Some(lane) = self.lanes.get(lane) else { return Vec::new() };
+        let depths = lane.callers.iter().map(|(_, numbers)| numbers.len()).max().unwrap_or(0);
+        let in_turn = (0..depths)
+            .flat_map(|depth| lane.callers.iter().filter_map(move |(_, numbers)| numbers.get(depth)));
+        let numbers = lane.first.iter().chain(in_turn).filter(|number| Some(**number) != front);
+        numbers.filter(|number| self.waiting.contains_key(number)).take(jobs_max).copied().collect()
+    }
+
+    /// A job by its number.
+    pub fn get(&self, number: u64) -> Option<&J> {
+        self.waiting.get(&number).map(|(job, _)| job)
+    }
+
+    /// Takes one job out of the middle.
+    pub fn take(&mut self, number: u64) -> Option<J> {
+        self.waiting.remove(&number).map(|(job, _)| job)
+    }
+
     /// Takes the next job of a lane.
     pub fn pop(&mut self, lane: usize) -> Option<J> {
         let number = self.front_number(lane)?;
@@ -229,7 +257,8 @@ impl<J> Queue<J> {
         self.lanes.len() - 1
     }
 
-    fn front_number(&mut self, lane: usize) -> Option<u64> {
+    /// The number of the job that `pop` would give.
+    pub fn front_number(&mut self, lane: usize) -> Option<u64> {
         let lane = self.lanes.get_mut(lane)?;
         while let Some(number) = lane.first.front() {
             if self.waiting.contains_key(number) {
@@ -319,6 +348,27 @@ mod tests {
     }
 
     #[test]
+    fn those_behind_are_seen_in_turn_and_taken_from_the_middle() {
+        let mut queue = Queue::new(10);
+        for (job, caller) in [(1, 7), (2, 7), (3, 7), (4, 8)] {
+            queue.push(job, ticket(caller)).unwrap();
+        }
+        queue.push_first(5, ticket(9));
+        queue.push_first(6, ticket(9));
+        let seen = |queue: &mut Queue<u32>, most| -> Vec<u32> {
+            queue.behind(0, most).into_iter().filter_map(|number| queue.get(number).copied()).collect()
+        };
+        assert_eq!(seen(&mut queue, 9), [5, 1, 4, 2, 3]);
+        assert_eq!(seen(&mut queue, 2), [5, 1]);
+        let second = queue.behind(0, 9)[3];
+        assert_eq!((queue.take(second), queue.take(second)), (Some(2), None));
+        assert_eq!(seen(&mut queue, 9), [5, 1, 4, 3]);
+        *queue.front_mut(0).unwrap() = 60;
+        assert_eq!(drain(&mut queue), [60, 5, 1, 4, 3]);
+        assert_eq!((queue.behind(0, 9), queue.behind(7, 9)), (vec![], vec![]));
+    }
+
+    #[test]
     fn lanes_take_turns() {
         let mut queue = Queue::new(10);
         for model in ["a", "b"] {
@@ -332,7 +382,7 @@ mod tests {
     proptest! {
         /// Every job that went in comes out once, by whatever door.
         #[test]
-        fn no_job_is_lost(steps in proptest::collection::vec((0u8..7, 0u64..6), 1..200)) {
+        fn no_job_is_lost(steps in proptest::collection::vec((0u8..8, 0u64..6), 1..200)) {
             let mut queue = Queue::new(20);
             let (mut next, mut left) = (0u32, Vec::new());
             for (step, number) in steps {
@@ -356,6 +406,10 @@ mod tests {
                     }
                     4 => queue.release_due(at(number)),
                     5 => left.extend(queue.pop(usize::try_from(number % 2).unwrap())),
+                    6 => {
+                        let behind = queue.behind(usize::try_from(number % 2).unwrap(), 3);
+                        left.extend(behind.last().and_then(|number| queue.take(*number)));
+                    }
                     _ => left.extend(queue.expired(at(number * 3))),
                 }
             }

@@ -123,6 +123,9 @@ pub struct KeyMemory {
     pub money_probes: u32,
     /// Calls at once, as far as it was learned.
     pub concurrency: Option<u32>,
+    /// Its rate, as far as it was learned.
+    #[serde(default)]
+    pub pace: Option<PaceMemory>,
     /// What its own limits were used.
     pub windows: Vec<WindowMemory>,
 }
@@ -182,6 +185,15 @@ impl RestMemory {
             (None, false) => Scope::Key,
         }
     }
+}
+
+/// A rate that throttles have shown.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PaceMemory {
+    /// Calls a second.
+    pub per_second: f64,
+    /// Calls at once.
+    pub burst: f64,
 }
 
 /// What one limit was used.

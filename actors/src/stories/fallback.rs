@@ -93,7 +93,7 @@ fn waiting_jobs_go_next_door_only_as_far_as_there_is_room() {
         let next_door = jobs.iter().filter(|seen| seen.key() == "b").count();
         assert!((10..=13).contains(&next_door), "a burst of 2, then one a second for 10 s: {next_door}");
         let last = jobs.iter().map(|seen| seen.ended).max().expect("jobs");
-        assert!(last.since_start() <= secs(13), "the first provider serves the rest: {last:?}");
+        assert!(last.since_start() <= secs(14), "the first provider serves the rest: {last:?}");
     });
 }
 

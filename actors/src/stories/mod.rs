@@ -14,3 +14,4 @@ mod scenario;
 mod secrecy;
 mod streaming;
 mod telling;
+mod tokens;

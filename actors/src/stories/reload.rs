@@ -209,7 +209,7 @@ fn the_configuration_disables_and_enables_but_an_operators_word_stays() {
         assert_eq!(world.calls_of("a"), 0);
         world.wheel.command(&key_id("p", "a"), KeyCommand::Enable).await.expect("a key");
         world.sent_many(2).await;
-        assert_eq!(world.calls_of("a"), 1);
+        assert!(world.calls_of("a") >= 1, "it takes its turn again");
     });
 }
 

@@ -220,7 +220,9 @@ fn a_rest_ends_by_itself_without_any_traffic() {
 #[test]
 fn after_a_rest_one_probe_goes_first() {
     let slow = Step::answer(200, "{}").after(secs(1));
-    Scenario::keys(["a"]).otherwise(slow).upstream("a", [throttled(secs(5))]).run(|world| async move {
+    let scenario = Scenario::keys(["a"]).otherwise(slow).upstream("a", [throttled(secs(5))]);
+    let told = Limits { concurrency: Some(10), ..Limits::default() };
+    scenario.each_key(|key| key.limits = told.clone()).run(|world| async move {
         let jobs = world.send_many(40);
         world.advance(millis(6_100)).await;
         assert_eq!(world.key("a").in_flight, 1, "one probe");

@@ -111,6 +111,12 @@ impl World {
         Seen { ending: self.wheel.send(request(Delivery::Whole), terms).await, ended: self.now() }
     }
 
+    /// Sends a job with this body.
+    pub(super) async fn send_body(&self, body: impl Into<bytes::Bytes>) -> Seen {
+        let request = Request { body: body.into(), ..request(Delivery::Whole) };
+        Seen { ending: self.wheel.send(request, Terms::default()).await, ended: self.now() }
+    }
+
     /// Sends a job that streams.
     pub(super) async fn stream(&self) -> Result<Answer, SendError> {
         self.wheel.send(request(Delivery::Stream), Terms::default()).await

@@ -151,7 +151,7 @@ mod tests {
             method: Method::POST,
             path: "/chat/completions".to_owned(),
             headers: HeaderMap::new(),
-            body: Bytes::from(format!(r#"{{"messages":["abcd"],"max_tokens":{output}}}"#)),
+            body: Bytes::from(format!(r#"{{"messages":"ab","max_tokens":{output}}}"#)),
             model: "cheap".into(),
             delivery: Delivery::Whole,
         }
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_row_that_names_no_maximum_reckons_with_the_longest_answer_so_far() {
-        let unsaid = Request { body: Bytes::from_static(br#"{"messages":["abcd"]}"#), ..request(0) };
+        let unsaid = Request { body: Bytes::from_static(br#"{"messages":"ab"}"#), ..request(0) };
         let mut gate = gate(1_000_000);
         assert_eq!(gate.admit(&unsaid, Moment::ZERO), Admission::Go(micros(1 + 10 * 1_024)));
         gate.settle(micros(10_241), &answered("cheap", used(1, 3_000)));

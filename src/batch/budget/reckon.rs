@@ -9,7 +9,7 @@ use keywheel_actors::policy::route::{Candidate, Routes};
 use keywheel_actors::request::Request;
 use keywheel_actors::spec::WheelSpec;
 
-use super::tokens::{Estimate, tokens_of};
+use super::tokens::{Reckoning, tokens_of};
 use crate::money::{Money, Price, Prices};
 
 /// Reckons by the configuration's routes and prices.
@@ -87,7 +87,7 @@ impl Reckoner {
 impl Lane {
     /// The tokens that `request` will probably use here: its input, and the most output that it lets the model
     /// write; `output_unsaid` where it names no maximum.
-    pub(in crate::batch) fn estimate(&self, request: &Request, output_unsaid: u64) -> Estimate {
+    pub(in crate::batch) fn estimate(&self, request: &Request, output_unsaid: u64) -> Reckoning {
         tokens_of(&*self.dialect, request, output_unsaid)
     }
 }
@@ -133,7 +133,7 @@ pub(in crate::batch) mod tests {
             method: Method::POST,
             path: "/chat/completions".to_owned(),
             headers: HeaderMap::new(),
-            body: Bytes::from(format!(r#"{{"model":"{model}","messages":["abcd"]{most}}}"#)),
+            body: Bytes::from(format!(r#"{{"model":"{model}","messages":"ab"{most}}}"#)),
             model: model.into(),
             delivery: Delivery::Whole,
         }

@@ -15,8 +15,8 @@ use crate::batch::budget::gate::OUTPUT_TOKENS_UNSAID;
 use crate::batch::budget::reckon::{Lane, Reckoner};
 use crate::batch::input::Input;
 use crate::batch::input::row::{DUPLICATE_CUSTOM_ID, Rejected, Row, RunId};
-use crate::batch::input::seen::Seen;
 use crate::batch::input::sift::Sift;
+use crate::batch::output::DoneBefore;
 use crate::batch::show::progress::Progress;
 use crate::money::{Currency, Money, Price, Prices};
 
@@ -94,13 +94,14 @@ pub struct ForecastModel {
     pub cost: Option<Money>,
 }
 
-/// Walks through `input` and reckons what `spec` and `prices` make of it. `told` hears now and then how far the
+/// Walks through `input` but for what is `done`, and reckons what `spec` and `prices` make of it. `told` hears now and then how far the
 /// walk is, from 0 to 1, where the length of the input is known.
 ///
 /// # Errors
 /// If the input can't be read.
 pub fn forecast(
     input: Input,
+    done: DoneBefore,
     spec: &WheelSpec,
     prices: &Prices,
     rows_max: Option<u64>,
@@ -109,8 +110,7 @@ pub fn forecast(
     let bytes_total = input.bytes_total();
     let progress = Arc::new(Progress::new(bytes_total));
     let mut survey = Survey::new(Reckoner::new(spec, prices), rows_max);
-    for (number, read) in
-        (1_u64..).zip(Sift::new(input.into_rows(), Seen::new(), None, Arc::clone(&progress)))
+    for (number, read) in (1_u64..).zip(Sift::new(input.into_rows(), done.seen, None, Arc::clone(&progress)))
     {
         match read? {
             Ok(row) => survey.note_row(&row),
@@ -201,7 +201,8 @@ impl Survey {
         for ((provider, _), need) in &self.models {
             let sum = needs.entry(provider.clone()).or_default();
             sum.requests += need.rows;
-            sum.tokens = sum.tokens.saturating_add(need.usage.total_tokens());
+            sum.tokens.input = sum.tokens.input.saturating_add(need.usage.input_tokens);
+            sum.tokens.output = sum.tokens.output.saturating_add(need.usage.output_tokens);
         }
         let by_model: Vec<_> = self.models.into_iter().map(ForecastModel::of).collect();
         let cost = (!prices.list.is_empty()).then(|| ForecastCost {

@@ -102,6 +102,8 @@ fn bound(bottleneck: &Bottleneck) -> String {
     let limit = match limit {
         Dimension::Requests => "requests",
         Dimension::Tokens => "tokens",
+        Dimension::InputTokens => "input tokens",
+        Dimension::OutputTokens => "output tokens",
     };
     let accounts = if *accounts == 1 { "1 account".to_owned() } else { format!("{accounts} accounts") };
     let mut text = format!("the {limit} that {provider} grants to {accounts}");

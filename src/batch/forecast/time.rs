@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use keywheel_actors::id::{KeyId, ProviderId};
 use keywheel_actors::spec::{Dimension, ProviderSpec, WheelSpec};
+use keywheel_actors::tokens::Tokens;
 use serde::Serialize;
 
 use crate::batch::books::ideal::{KeyCapacity, ideal_by};
@@ -14,9 +15,24 @@ use crate::batch::books::ideal::{KeyCapacity, ideal_by};
 pub(super) struct Needs {
     /// Calls: one for each row.
     pub(super) requests: u64,
-    /// Tokens, input and output.
-    pub(super) tokens: u64,
+    /// Tokens, the answers' at most.
+    pub(super) tokens: Tokens,
 }
+
+impl Needs {
+    const fn of(self, dimension: Dimension) -> u64 {
+        match dimension {
+            Dimension::Requests => self.requests,
+            Dimension::Tokens | Dimension::InputTokens | Dimension::OutputTokens => {
+                self.tokens.amount(dimension)
+            }
+        }
+    }
+}
+
+/// What providers limit.
+const DIMENSIONS: [Dimension; 4] =
+    [Dimension::Requests, Dimension::Tokens, Dimension::InputTokens, Dimension::OutputTokens];
 
 /// How long a run will take.
 #[derive(Clone, Default, PartialEq, Debug, Serialize)]
@@ -78,11 +94,8 @@ pub(super) fn least_time(needs: &BTreeMap<ProviderId, Needs>, spec: &WheelSpec) 
 /// The slowest limit: its time, its provider's place, what it counts.
 fn slowest(providers: &[(Needs, Vec<Account>)]) -> Option<(Duration, usize, Dimension)> {
     let times = providers.iter().enumerate().flat_map(|(place, (needs, accounts))| {
-        [Dimension::Requests, Dimension::Tokens].into_iter().filter_map(move |dimension| {
-            let need = match dimension {
-                Dimension::Requests => needs.requests,
-                Dimension::Tokens => needs.tokens,
-            };
+        DIMENSIONS.into_iter().filter_map(move |dimension| {
+            let need = needs.of(dimension);
             let capacities: Vec<KeyCapacity> =
                 accounts.iter().map(|account| account.capacity.clone()).collect();
             Some((ideal_by(dimension, need, &capacities)?, place, dimension))
@@ -164,7 +177,7 @@ mod tests {
     }
 
     fn time(requests: u64, tokens: u64, keys: Vec<KeySpec>) -> ForecastTime {
-        least_time(&[("p".into(), Needs { requests, tokens })].into(), &spec(keys))
+        least_time(&[("p".into(), Needs { requests, tokens: Tokens::input(tokens) })].into(), &spec(keys))
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod order;
 pub(in crate::batch) mod ordered;
 mod pack;
 mod paths;
+mod peek;
 mod sink;
 pub(in crate::batch) mod write;
 
@@ -17,3 +18,4 @@ pub(in crate::batch) use open::Opened;
 pub use open::{Existing, Output, OutputSpec, Resumed, Retry};
 pub use order::Order;
 pub use paths::errors_beside;
+pub use peek::DoneBefore;

@@ -13,7 +13,7 @@ use super::error_file::ErrorFile;
 use super::format::Format;
 use super::journal::header::Header;
 use super::journal::log::{Files, Log};
-use super::journal::record::{Ends, Kind, RECORD_BYTES};
+use super::journal::record::{Ends, Kind, LineRecord, RECORD_BYTES};
 use super::journal::recover::{Recovered, each_line, recover};
 use super::order::Order;
 use super::ordered::feed::OrderFeed;
@@ -304,20 +304,39 @@ const fn retry(spec: &OutputSpec) -> Retry {
 fn remember(journal: &File, found: &Recovered, retry: Retry, seen: &mut Seen) -> io::Result<Resumed> {
     let mut resumed = Resumed { is_repaired: found.is_repaired, ..Resumed::default() };
     each_line(journal, found, |line| {
-        match (line.kind, retry) {
-            (Kind::MayPass, Retry::WhatMayPass) => {
-                resumed.may_pass += 1;
-                // Of a row that once ended otherwise the last line counts.
-                seen.remember(RowHash { content: !line.hash.content, ..line.hash });
-                return;
-            }
-            (Kind::MayPass, Retry::Nothing) => resumed.may_pass += 1,
-            (Kind::Ok | Kind::Failed | Kind::Rejected, _) => {}
+        match line.kind {
+            Kind::MayPass => resumed.may_pass += 1,
+            Kind::Ok | Kind::Failed | Kind::Rejected => {}
         }
-        resumed.done += 1;
-        seen.remember(line.hash);
+        match remember_line(line, retry, seen) {
+            Fate::Stays => resumed.done += 1,
+            Fate::RunsAgain => {}
+        }
     })?;
     Ok(resumed)
+}
+
+/// What becomes of a row that has a line.
+pub(super) enum Fate {
+    /// It runs again only if it is changed.
+    Stays,
+    /// It runs again in any case.
+    RunsAgain,
+}
+
+/// Lets `seen` know of a line.
+pub(super) fn remember_line(line: &LineRecord, retry: Retry, seen: &mut Seen) -> Fate {
+    match (line.kind, retry) {
+        (Kind::MayPass, Retry::WhatMayPass) => {
+            // Of a row that once ended otherwise the last line counts.
+            seen.remember(RowHash { content: !line.hash.content, ..line.hash });
+            Fate::RunsAgain
+        }
+        (Kind::MayPass, Retry::Nothing) | (Kind::Ok | Kind::Failed | Kind::Rejected, _) => {
+            seen.remember(line.hash);
+            Fate::Stays
+        }
+    }
 }
 
 #[cfg(test)]

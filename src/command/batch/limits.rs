@@ -10,7 +10,7 @@ use jiff::{Timestamp, Zoned};
 use keywheel_actors::clock::{Clock, Moment};
 use keywheel_actors::unit::parse_duration;
 
-use crate::batch::{Budget, Forecast, Input, Reckoner, RunLimits, forecast};
+use crate::batch::{Budget, DoneBefore, Forecast, Input, Reckoner, RunLimits, forecast};
 use crate::config::Config;
 use crate::exit::UsageError;
 use crate::money::Money;
@@ -49,20 +49,24 @@ pub(super) struct LimitArgs {
 }
 
 impl LimitArgs {
-    /// Makes sure that a budget can be kept, if there is one and the input can be read twice.
+    /// Whether the input has to be looked through for models without a price: there is a budget, and the input
+    /// can be read twice.
+    pub(super) fn wants_prices(&self, input: &InputArgs) -> bool {
+        self.max_cost.is_some() && input.is_file()
+    }
+
+    /// Makes sure that a budget can be kept.
     ///
     /// # Errors
     /// [`UsageError`] if a row may be answered by somebody whose price isn't known; if the input can't be read.
     pub(super) fn refuse_unpriced(
         &self,
         input: &InputArgs,
+        done: DoneBefore,
         config: &Config,
         screen: &mut Screen,
     ) -> anyhow::Result<()> {
-        if self.max_cost.is_none() || config.prices.list.is_empty() || !input.is_file() {
-            return Ok(());
-        }
-        let forecast = self.forecast(input.open()?, config, screen).context("can't read the input")?;
+        let forecast = self.forecast(input.open()?, done, config, screen).context("can't read the input")?;
         if forecast.unpriced.is_empty() {
             return Ok(());
         }
@@ -94,6 +98,7 @@ impl LimitArgs {
     pub(super) fn forecast(
         &self,
         input: Input,
+        done: DoneBefore,
         config: &Config,
         screen: &mut Screen,
     ) -> io::Result<Forecast> {
@@ -103,7 +108,7 @@ impl LimitArgs {
             }
             Screen::Lines | Screen::Json | Screen::Quiet => {}
         };
-        let forecast = forecast(input, &config.wheel, &config.prices, self.max_rows, told);
+        let forecast = forecast(input, done, &config.wheel, &config.prices, self.max_rows, told);
         if let Screen::Live(block) = screen {
             block.clear();
         }

@@ -86,8 +86,12 @@ impl Args {
         let accounts = Accounts::of(&session.config().wheel);
         let window = window(self.concurrency, &session.config().wheel);
         let wheel = session.wheel().clone();
-        self.limits.refuse_unpriced(&self.input, session.config(), &mut self.show.screen(style))?;
         let limits = self.limits.resolve(session.config(), wheel.clock())?;
+        if self.limits.wants_prices(&self.input) {
+            let done = self.output.done_before()?;
+            let mut screen = self.show.screen(style);
+            self.limits.refuse_unpriced(&self.input, done, session.config(), &mut screen)?;
+        }
         let options = self.told(window);
         let reporting = self.show.reporting(self.input.path(), self.output.path(), source, options)?;
         let output = self.output.open(&self.input)?;
@@ -138,7 +142,10 @@ impl Args {
         }
         let mut screen = self.show.screen(engine::style(source));
         let input = self.input.open()?;
-        let forecast = self.limits.forecast(input, &config, &mut screen).context("can't read the input")?;
+        let forecast = self
+            .limits
+            .forecast(input, self.output.done_before()?, &config, &mut screen)
+            .context("can't read the input")?;
         self.show.tell_forecast(&forecast)?;
         Ok(Exit::Done)
     }

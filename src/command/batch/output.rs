@@ -4,8 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
+
 use crate::batch::{
-    Ending, Existing, Format, Order, Output, OutputSpec, Resumed, Retry, Summary, errors_beside,
+    DoneBefore, Ending, Existing, Format, Order, Output, OutputSpec, Resumed, Retry, Summary, errors_beside,
 };
 use crate::exit::UsageError;
 use crate::ui::number::count;
@@ -77,14 +79,27 @@ impl OutputArgs {
             let hint = "choose another name with --errors".to_owned();
             return Err(UsageError { problem, hint }.into());
         }
+        Output::open(&self.spec())
+    }
+
+    /// What earlier runs have done; nothing is touched.
+    ///
+    /// # Errors
+    /// If the journal can't be read.
+    pub(super) fn done_before(&self) -> anyhow::Result<DoneBefore> {
+        DoneBefore::of(&self.spec())
+            .with_context(|| format!("can't read what is done of {}", self.output.display()))
+    }
+
+    fn spec(&self) -> OutputSpec {
         let retry = if self.retry_failed { Retry::WhatMayPass } else { Retry::Nothing };
-        Output::open(&OutputSpec {
-            path: is_file.then(|| self.output.clone()),
+        OutputSpec {
+            path: (!self.is_stdout()).then(|| self.output.clone()),
             errors: self.errors.clone(),
             format: self.output_format,
             order: self.order,
             existing: if self.force { Existing::Replace } else { Existing::GoOn(retry) },
-        })
+        }
     }
 
     /// How the rest is run, after a run that ended early; nothing if it is complete, or can't be gone on with.

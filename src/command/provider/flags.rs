@@ -27,6 +27,18 @@ pub(super) struct FieldFlags {
     /// Tokens in any day
     #[arg(long, value_name = "N")]
     tpd: Option<u64>,
+    /// Tokens of input in any minute
+    #[arg(long, value_name = "N")]
+    itpm: Option<u64>,
+    /// Tokens of input in any day
+    #[arg(long, value_name = "N")]
+    itpd: Option<u64>,
+    /// Tokens of output in any minute
+    #[arg(long, value_name = "N")]
+    otpm: Option<u64>,
+    /// Tokens of output in any day
+    #[arg(long, value_name = "N")]
+    otpd: Option<u64>,
     /// Requests at once, refilled at --rps or --rpm: a token bucket
     #[arg(long, value_name = "N")]
     burst: Option<u64>,
@@ -47,6 +59,10 @@ impl FieldFlags {
             ("rpd", self.rpd),
             ("tpm", self.tpm),
             ("tpd", self.tpd),
+            ("itpm", self.itpm),
+            ("itpd", self.itpd),
+            ("otpm", self.otpm),
+            ("otpd", self.otpd),
             ("burst", self.burst),
             ("concurrency", self.concurrency),
         ];

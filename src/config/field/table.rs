@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keywheel_actors::spec::{Pick, QUEUE_JOBS_MAX, Rotation, Timeouts};
+use keywheel_actors::spec::{Counting, Pick, QUEUE_JOBS_MAX, Rotation, Timeouts};
 use serde_json::{Value, json};
 
 use super::kind::{Field, Kind, Usual};
@@ -125,6 +125,12 @@ pub(in crate::config) const PROVIDER: &[Field] = &[
         "Jobs that may wait for it; further ones are refused.",
         Kind::Whole { least: 1, most: QUEUE_JOBS_MOST },
         Usual::Value(|| json!(QUEUE_JOBS_MAX)),
+    ),
+    field(
+        "token_counting",
+        "Which tokens count in its limits: what is reckoned up front and never given back, or what was used.",
+        Kind::Choice(countings),
+        Usual::Words("as its dialect does: `up_front` for openai, else `used`"),
     ),
     field(
         "limits",
@@ -317,6 +323,10 @@ const LIMITS: &[Field] = &[
     ),
     limit("tpm", "Tokens, input and output, in any minute.", COUNT_MOST),
     limit("tpd", "Tokens, input and output, in any day.", COUNT_MOST),
+    limit("itpm", "Tokens of input in any minute.", COUNT_MOST),
+    limit("itpd", "Tokens of input in any day.", COUNT_MOST),
+    limit("otpm", "Tokens of output in any minute.", COUNT_MOST),
+    limit("otpd", "Tokens of output in any day.", COUNT_MOST),
     limit("concurrency", "Calls at once.", 65_535),
 ];
 
@@ -373,6 +383,10 @@ fn presets() -> Vec<&'static str> {
 
 fn dialects() -> Vec<&'static str> {
     DIALECTS.to_vec()
+}
+
+fn countings() -> Vec<&'static str> {
+    Counting::ALL.map(|(name, _)| name).to_vec()
 }
 
 fn picks() -> Vec<&'static str> {

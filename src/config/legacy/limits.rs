@@ -6,7 +6,7 @@ use super::section::Section;
 use crate::config::limits::{BURST_BOUNDS, FIELDS};
 
 /// Ours with theirs.
-const NAMES: [(&str, &[&str]); 7] = [
+const NAMES: [(&str, &[&str]); 11] = [
     ("rps", &["rps", "requestspersecond"]),
     ("rpm", &["rpm", "requestsperminute", "maxrequestsperminute", "ratelimitperminute"]),
     (
@@ -16,6 +16,10 @@ const NAMES: [(&str, &[&str]); 7] = [
     ("burst", &["burst", "burstsize"]),
     ("tpm", &["tpm", "tokensperminute", "maxtokensperminute"]),
     ("tpd", &["tpd", "tokensperday", "maxtokensperday"]),
+    ("itpm", &["itpm", "inputtokensperminute", "maxinputtokensperminute"]),
+    ("itpd", &["itpd", "inputtokensperday", "maxinputtokensperday"]),
+    ("otpm", &["otpm", "outputtokensperminute", "maxoutputtokensperminute"]),
+    ("otpd", &["otpd", "outputtokensperday", "maxoutputtokensperday"]),
     ("concurrency", &["concurrency", "maxconcurrency", "maxconcurrent", "maxconcurrentrequests"]),
 ];
 

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::clock::Moment;
 use crate::policy::concurrency::Concurrency;
 use crate::policy::key_state::{KeyHealth, Sharing};
+use crate::policy::pace::{Learned, Pace};
 use crate::policy::quota::Quota;
-use crate::spec::{Dimension, KeySpec, Limits, WindowLimit};
+use crate::spec::{KeySpec, Limits, WindowLimit};
 
 use super::super::kernel::{Me, On};
 use super::super::message::{Amend, Amended, Leave, Logging};
@@ -19,7 +21,6 @@ const NOT_NAMED: &str = "it isn't in the configuration any more";
 /// What follows from a key's specification alone.
 pub(super) struct KeyTerms {
     pub(super) permitted_per_second: Option<f64>,
-    pub(super) limits_unknown: bool,
     pub(super) logging: Logging,
 }
 
@@ -28,7 +29,6 @@ impl KeyTerms {
         let windows = &spec.limits.windows;
         Self {
             permitted_per_second: Quota::new(windows).permitted_per_second(),
-            limits_unknown: !windows.iter().any(|window| window.dimension == Dimension::Requests),
             logging: if spec.rotation.log_failures { Logging::On } else { Logging::Off },
         }
     }
@@ -51,10 +51,20 @@ pub(super) fn concurrency_of(limits: &Limits, learned: Option<u32>) -> Concurren
     }
 }
 
+/// The pace of a key whose limits are told so; what was `learned` counts where none is told.
+pub(super) fn pace_of(spec: &KeySpec, learned: Option<Learned>, now: Moment) -> Pace {
+    let Limits { windows, concurrency } = &spec.limits;
+    if windows.is_empty() && concurrency.is_none() {
+        return Pace::unknown(learned, now);
+    }
+    Pace::declared(Quota::new(windows).permitted_per_second())
+}
+
 impl KeyRelic {
     /// Goes on as the configuration says now.
     pub(crate) fn amend(&mut self, amend: &Amend) {
         follow(amend, &mut self.health, &mut self.quota, &mut self.concurrency);
+        self.pace.amend(&pace_of(&amend.spec, None, Moment::ZERO));
     }
 }
 
@@ -62,9 +72,9 @@ impl Key {
     /// Goes on as the configuration says now.
     fn amend(&mut self, amend: &Amend) {
         follow(amend, &mut self.health, &mut self.quota, &mut self.concurrency);
-        let KeyTerms { permitted_per_second, limits_unknown, logging } = KeyTerms::of(&amend.spec);
+        let KeyTerms { permitted_per_second, logging } = KeyTerms::of(&amend.spec);
+        self.pace.amend(&pace_of(&amend.spec, None, Moment::ZERO));
         self.permitted_per_second = permitted_per_second;
-        self.limits_unknown = limits_unknown;
         self.logging = logging;
         self.line = Arc::clone(&amend.line);
         self.unkept = Unkept::Something;

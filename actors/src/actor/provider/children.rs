@@ -11,9 +11,12 @@ use crate::event::EventKind;
 use crate::id::{KeyId, Model};
 use crate::policy::pick::KeyIndex;
 use crate::policy::quota::Extent;
+use crate::policy::refusals::Refusals;
 use crate::policy::restart::{self, Remedy, Restarts};
+use crate::policy::sizes::Sizes;
 use crate::spec::{Dimension, KeySpec};
 use crate::store::Changes;
+use crate::tokens::Tokens;
 use crate::wheel::Kept;
 
 use super::super::call::Line;
@@ -37,7 +40,11 @@ pub(super) struct Child {
     pub(super) in_flight: u32,
     pub(super) rests_until: Option<Moment>,
     /// The largest job that its token windows can ever hold.
-    pub(super) tokens_max: u64,
+    pub(super) capacity: Capacity,
+    /// What it has lately been too full for.
+    pub(super) refusals: Refusals,
+    /// How large the jobs were that it was sent, as it remembers them itself.
+    pub(super) sizes: Sizes,
     pub(super) group: Option<usize>,
     pub(super) stage: Stage,
     /// What a reload has told it and it hasn't confirmed.
@@ -108,6 +115,11 @@ impl Child {
         self.stage == Stage::Serving && (models.is_empty() || models.contains(model))
     }
 
+    /// Whether the configuration names it.
+    pub(super) fn is_serving(&self) -> bool {
+        self.stage == Stage::Serving
+    }
+
     /// Whether a job can be sent against its credit.
     pub(super) fn has_credit(&self) -> bool {
         self.stage == Stage::Serving && self.credits > 0
@@ -160,7 +172,9 @@ impl Provider {
     /// A key as it is when nothing is known but how it lives.
     pub(super) fn child(spec: Arc<KeySpec>, line: Arc<Line>, life: Existence) -> Child {
         Child {
-            tokens_max: tokens_max(&spec),
+            capacity: Capacity::of(&spec),
+            refusals: Refusals::default(),
+            sizes: Sizes::default(),
             spec,
             line,
             life,
@@ -236,6 +250,7 @@ impl Provider {
             let address = self.start_key(key, &spec, &line, relic, me);
             if let Some(child) = self.children.get_mut(key) {
                 child.life = Existence::Up(address);
+                child.sizes = Sizes::default();
             }
             self.down -= 1;
             self.report(now, EventKind::KeyRestarted { key: line.key.clone() });
@@ -415,7 +430,48 @@ impl Provider {
 }
 
 /// The largest job that the token windows of a key can ever hold.
-pub(super) fn tokens_max(spec: &KeySpec) -> u64 {
-    let windows = spec.limits.windows.iter().filter(|window| window.dimension == Dimension::Tokens);
-    windows.map(|window| window.burst.unwrap_or(window.count)).min().unwrap_or(u64::MAX)
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Capacity {
+    input: u64,
+    output: u64,
+    total: u64,
+}
+
+impl Capacity {
+    pub(super) fn of(spec: &KeySpec) -> Self {
+        let least = |dimension: Dimension| {
+            let windows = spec.limits.windows.iter().filter(|window| window.dimension == dimension);
+            windows.map(|window| window.burst.unwrap_or(window.count)).min().unwrap_or(u64::MAX)
+        };
+        Self {
+            input: least(Dimension::InputTokens),
+            output: least(Dimension::OutputTokens),
+            total: least(Dimension::Tokens),
+        }
+    }
+
+    /// What every one of these keys can hold.
+    pub(super) fn of_all(keys: &[KeySpec]) -> Self {
+        let unlimited = Self { input: u64::MAX, output: u64::MAX, total: u64::MAX };
+        keys.iter().map(Self::of).fold(unlimited, |least, key| Self {
+            input: least.input.min(key.input),
+            output: least.output.min(key.output),
+            total: least.total.min(key.total),
+        })
+    }
+
+    /// Whether it knows any bound.
+    pub(super) const fn is_limited(&self) -> bool {
+        self.input < u64::MAX || self.output < u64::MAX || self.total < u64::MAX
+    }
+
+    /// Whether such a job can ever be sent.
+    pub(super) const fn holds(&self, tokens: Tokens) -> bool {
+        tokens.input <= self.input && tokens.output <= self.output && tokens.total() <= self.total
+    }
+
+    /// The longest answer that fits beside a prompt.
+    pub(super) fn room_beside(&self, input: u64) -> u64 {
+        self.output.min(self.total.saturating_sub(input))
+    }
 }

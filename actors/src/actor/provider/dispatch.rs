@@ -5,16 +5,19 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::error::SendError;
 use crate::event::EventKind;
-use crate::id::Model;
+use crate::id::{JobId, Model};
 use crate::outcome::{Fault, Reason};
 use crate::policy::breaker::Admission;
 use crate::policy::pick::KeyIndex;
+use crate::policy::reckoning::floor;
 use crate::policy::route::Charge;
 use crate::request::Patience;
+use crate::tokens::Tokens;
 
 use super::super::job::Job;
 use super::super::message::{Dispatch, GroupTaken, LaneRested, Submit};
-use super::group::Group;
+use super::group::{Group, Wanted};
+use super::hold::{Held, LOOK_BEHIND_MAX};
 use super::places::Children;
 use super::{Probe, Provider, Standing};
 
@@ -54,12 +57,14 @@ impl Provider {
         }
         let Some(job) = self.place(job, now) else { return };
         let ticket = job.ticket();
+        self.hint_all(self.reckon(&job));
         if job.was_rerouted() {
             return self.queue.line_up(job, ticket);
         }
         if let Err(job) = self.queue.push(job, ticket) {
             let queue_jobs_max = self.spec.queue_jobs_max;
-            let retry_after = self.earliest_resume(job.model(), job.tokens, now).since(now).max(QUEUE_RETRY);
+            let tokens = self.reckon(&job);
+            let retry_after = self.earliest_resume(job.model(), tokens, now).since(now).max(QUEUE_RETRY);
             job.end(Err(SendError::QueueFull { queue_jobs_max, retry_after }));
         }
     }
@@ -87,55 +92,103 @@ impl Provider {
     }
 
     fn send_one(&mut self, now: Moment) -> bool {
+        let mut refused = Vec::new();
+        // Lanes whose first job is too large for now: whatever is sent instead passes it.
+        let mut too_large = Vec::new();
         for _ in 0..self.queue.lanes() {
             let lane = self.queue.turn();
             while self.queue.front(lane).is_some_and(|job| job.is_abandoned()) {
                 drop(self.queue.pop(lane));
             }
-            let Some(job) = self.queue.front(lane) else { continue };
-            let (model, tokens, avoid) = (job.model().clone(), job.tokens, job.avoid);
-            let Some(key) = self.choose(&model, tokens, avoid, now) else {
-                self.wanted_tokens = tokens;
-                // Nobody who is left will ever be large enough for it: it must not block the others.
-                if self.earliest_resume(&model, tokens, now).is_never()
-                    && let Some(job) = self.queue.pop(lane)
-                {
-                    self.wait_or_leave(job, now);
-                    return true;
-                }
-                continue;
-            };
-            if let Some(job) = self.queue.pop(lane) {
+            let front = self.queue.front_number(lane);
+            let Some(job) = front.and_then(|number| self.queue.get(number)) else { continue };
+            let wish = self.wish(job);
+            if let Some(key) = self.choose(&wish, now) {
+                let Some(job) = self.queue.pop(lane) else { continue };
                 self.send(job, key, now);
+                for lane in too_large {
+                    self.passed(lane, now);
+                }
+                return true;
+            }
+            // Nobody who is left will ever be large enough for it: it must not block the others.
+            if self.earliest_resume(&wish.model, wish.tokens, now).is_never()
+                && let Some(job) = self.queue.pop(lane)
+            {
+                self.wait_or_leave(job, now);
+                return true;
+            }
+            refused.push(wish.tokens);
+            if wish.tokens == Tokens::NONE {
+                continue;
+            }
+            self.hold_for(lane, now);
+            too_large.push(lane);
+            if let Some((job, key)) = self.smaller_behind(lane, &mut refused, now) {
+                self.send(job, key, now);
+                for lane in too_large {
+                    self.passed(lane, now);
+                }
                 return true;
             }
         }
+        self.wanted = Wanted::of(&refused).unwrap_or(self.wanted);
         false
     }
 
-    /// A ready key that can serve such a job.
-    pub(super) fn choose(
+    /// Takes a job out of a lane that is smaller than all that were `refused`, and that a ready key can serve.
+    fn smaller_behind(
         &mut self,
-        model: &Model,
-        tokens: u64,
-        avoid: Option<KeyIndex>,
+        lane: usize,
+        refused: &mut Vec<Tokens>,
         now: Moment,
-    ) -> Option<KeyIndex> {
-        let Self { children, groups, lane_rests, picker, rng, .. } = self;
-        picker.pick(avoid, |key| fits(children, groups, lane_rests, key, model, tokens, now), rng)
+    ) -> Option<(Job, KeyIndex)> {
+        for number in self.queue.behind(lane, LOOK_BEHIND_MAX) {
+            let Some(job) = self.queue.get(number).filter(|job| !job.is_abandoned()) else { continue };
+            let wish = self.wish(job);
+            if refused.iter().any(|refused| refused.is_within(wish.tokens)) {
+                continue;
+            }
+            let Some(key) = self.choose(&wish, now) else {
+                refused.push(wish.tokens);
+                continue;
+            };
+            return Some((self.queue.take(number)?, key));
+        }
+        None
+    }
+
+    /// What a call of this job is to be reckoned with now.
+    pub(super) fn reckon(&self, job: &Job) -> Tokens {
+        let room = self.smallest.room_beside(job.estimate.input);
+        self.reckoner.reckon(self.spec.counting, job.model(), &job.estimate, room)
+    }
+
+    /// What a job asks of a key.
+    pub(super) fn wish(&self, job: &Job) -> Wish {
+        Wish { job: job.id, model: job.model().clone(), tokens: self.reckon(job), avoid: job.avoid }
+    }
+
+    /// A ready key that can serve such a job.
+    pub(super) fn choose(&mut self, wish: &Wish, now: Moment) -> Option<KeyIndex> {
+        let Self { children, groups, lane_rests, held, picker, rng, .. } = self;
+        let room = Room { children, groups, lane_rests, held: held.as_ref(), now };
+        picker.pick(wish.avoid, |key| room.has(key, Some(wish.job), &wish.model, wish.tokens), rng)
     }
 
     /// Credits in the ring that such jobs could be sent against.
-    pub(super) fn spare_credits(&self, model: &Model, tokens: u64, now: Moment) -> usize {
-        let Self { children, groups, lane_rests, .. } = self;
-        let fitting = children.iter().filter(|(key, child)| {
-            child.has_credit() && fits(children, groups, lane_rests, *key, model, tokens, now)
-        });
+    pub(super) fn spare_credits(&self, model: &Model, tokens: Tokens, now: Moment) -> usize {
+        let Self { children, groups, lane_rests, held, .. } = self;
+        let room = Room { children, groups, lane_rests, held: held.as_ref(), now };
+        let fitting =
+            children.iter().filter(|(key, child)| child.has_credit() && room.has(*key, None, model, tokens));
         fitting.map(|(_, child)| child.credits as usize).sum()
     }
 
     /// Spends a credit of `key` on `job`. The breaker must have agreed.
-    pub(super) fn send(&mut self, job: Job, key: KeyIndex, now: Moment) {
+    pub(super) fn send(&mut self, mut job: Job, key: KeyIndex, now: Moment) {
+        job.tokens = self.reckon(&job);
+        job.floor = floor(self.spec.counting, &job.estimate);
         let (epoch, charge) = match self.breaker.admit(now) {
             Admission::Go(epoch) => (epoch, Charge::Counted),
             Admission::Probe(epoch) => {
@@ -146,10 +199,12 @@ impl Provider {
         };
         let Some(child) = self.children.get_mut(key) else { return self.queue_first(job) };
         child.credits = child.credits.saturating_sub(1);
+        child.sizes.note(job.tokens);
         let (in_flight, ready) = (child.in_flight + 1, child.has_credit());
         self.set_in_flight(key, in_flight);
         self.picker.set_ready(key, ready);
         self.picker.started(key);
+        self.hand_over(job.id, job.passed, key, now);
         let Some(child) = self.children.get(key) else { return };
         let group_taken = child.group.and_then(|group| self.groups.get_mut(group)).and_then(|group| {
             let taken = group.quota.take(now, job.tokens).ok()?;
@@ -162,18 +217,19 @@ impl Provider {
     }
 
     /// The moment when some key can probably serve such a job: now, if one works and is merely busy.
-    pub(super) fn earliest_resume(&self, model: &Model, tokens: u64, now: Moment) -> Moment {
+    pub(super) fn earliest_resume(&self, model: &Model, tokens: Tokens, now: Moment) -> Moment {
         let mut earliest = Moment::NEVER;
         for (key, child) in self.children.iter() {
-            if !child.offers(model) || child.tokens_max < tokens {
+            if !child.offers(model) || !child.capacity.holds(tokens) {
                 continue;
             }
             let lane = self.lane_rests.iter().filter(|rest| rest.key == key && rest.model == *model);
             let lane = lane.map(|rest| rest.until).max().unwrap_or(now);
             let group = child.group.and_then(|group| self.groups[group].quota.check(now, tokens).err());
-            let group = group.map(|not| not.until).filter(|until| until.since(now) >= PACING_MAX);
+            let full = group.map(|not| not.until).max(child.refusals.until(now, tokens));
+            let full = full.filter(|until| until.since(now) >= PACING_MAX);
             let key = child.rests_until.unwrap_or(now);
-            earliest = earliest.min(lane.max(key).max(group.unwrap_or(now)));
+            earliest = earliest.min(lane.max(key).max(full.unwrap_or(now)));
             if earliest <= now {
                 break;
             }
@@ -182,13 +238,14 @@ impl Provider {
     }
 
     fn never_fits(&self, job: &Job) -> bool {
+        let tokens = self.reckon(job);
         let mut offering = self.children.iter().filter(|(_, child)| child.offers(job.model())).peekable();
-        offering.peek().is_some() && offering.all(|(_, child)| child.tokens_max < job.tokens)
+        offering.peek().is_some() && offering.all(|(_, child)| !child.capacity.holds(tokens))
     }
 
     /// Decides on a job that just came: gives it back if it is to wait here.
     pub(super) fn place(&mut self, job: Job, now: Moment) -> Option<Job> {
-        let resume = self.earliest_resume(job.model(), job.tokens, now);
+        let resume = self.earliest_resume(job.model(), self.reckon(&job), now);
         if resume <= now {
             return Some(job);
         }
@@ -218,7 +275,7 @@ impl Provider {
             return;
         }
         for model in self.queue.models() {
-            let resume = self.earliest_resume(&model, 0, now);
+            let resume = self.earliest_resume(&model, Tokens::NONE, now);
             let known = self.settled.iter().position(|(lane, _)| *lane == model);
             if resume <= now {
                 if let Some(known) = known {
@@ -331,21 +388,35 @@ pub(crate) const PACING_MAX: Duration = Duration::from_secs(1);
 /// A full queue is searched for jobs whose callers have left no more often than this.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// Whether a key that has credit can take such a job now.
-fn fits(
-    children: &Children,
-    groups: &[Group],
-    lane_rests: &[LaneRested],
-    key: KeyIndex,
-    model: &Model,
-    tokens: u64,
+/// What a job asks of a key.
+pub(super) struct Wish {
+    pub(super) job: JobId,
+    pub(super) model: Model,
+    pub(super) tokens: Tokens,
+    avoid: Option<KeyIndex>,
+}
+
+/// What is known of the room that keys have.
+struct Room<'a> {
+    children: &'a Children,
+    groups: &'a [Group],
+    lane_rests: &'a [LaneRested],
+    held: Option<&'a Held>,
     now: Moment,
-) -> bool {
-    let Some(child) = children.get(key) else { return false };
-    child.offers(model)
-        && tokens <= child.tokens_max
-        && child.group.is_none_or(|group| groups[group].quota.check(now, tokens).is_ok())
-        && !lane_rests.iter().any(|rest| rest.key == key && rest.model == *model && rest.until > now)
+}
+
+impl Room<'_> {
+    /// Whether a key that has credit can take such a job now.
+    fn has(&self, key: KeyIndex, job: Option<JobId>, model: &Model, tokens: Tokens) -> bool {
+        let Self { children, groups, lane_rests, held, now } = *self;
+        let Some(child) = children.get(key) else { return false };
+        child.offers(model)
+            && child.capacity.holds(tokens)
+            && held.is_none_or(|held| !held.bars(job, key, child))
+            && child.refusals.until(now, tokens).is_none()
+            && child.group.is_none_or(|group| groups[group].quota.check(now, tokens).is_ok())
+            && !lane_rests.iter().any(|rest| rest.key == key && rest.model == *model && rest.until > now)
+    }
 }
 
 /// Places in a full queue free up as fast as calls end; sooner than this is not worth asking.

@@ -12,11 +12,12 @@ use crate::policy::budget::RetryKind;
 use crate::policy::pick::{KeyIndex, Speed};
 use crate::policy::route::{Charge, Fate};
 use crate::request::Patience;
+use crate::tokens::Tokens;
 
 use super::super::job::Job;
 use super::super::kernel::{Me, On};
 use super::super::message::{
-    Back, Bounced, Committed, Dispatch, End, Ended, LaneRested, Made, Outcome, RawAnswer, Report, Settlement,
+    Back, Bounced, Committed, Dispatch, End, Ended, GroupTaken, LaneRested, Made, Outcome, RawAnswer, Report,
     Verdict,
 };
 use super::super::stats::Tally;
@@ -37,8 +38,10 @@ impl Provider {
         if let Some(rested) = &ended.rested {
             self.key_rested(rested);
         }
-        if let Some(Settlement { taken, tokens: Some(tokens) }) = ended.settlement {
-            self.settle_group(ended.key, &taken, tokens);
+        if let Some(used) = ended.used {
+            let settled = used.max(ended.made.floor);
+            self.settle_tokens(ended.key, ended.group_taken.as_ref(), ended.reckoned, settled);
+            self.reckoner.wrote(&ended.made.model, used.output);
         }
         self.probe.take_if(|probe| probe.epoch == ended.made.epoch);
         let speed = match (&ended.verdict, ended.first_content) {
@@ -78,6 +81,18 @@ impl Provider {
         }
     }
 
+    /// What a call used is known now.
+    fn settle_tokens(&mut self, key: KeyIndex, taken: Option<&GroupTaken>, reckoned: Tokens, tokens: Tokens) {
+        if let Some(taken) = taken {
+            self.settle_group(key, taken, tokens);
+        }
+        if !reckoned.is_within(tokens)
+            && let Some(child) = self.children.get_mut(key)
+        {
+            child.refusals.clear();
+        }
+    }
+
     /// The end of a call whose key is down: nobody but the provider hears of it.
     pub(super) fn settle_orphan(&mut self, outcome: Outcome, now: Moment) {
         let mut call = Tally::default();
@@ -92,13 +107,14 @@ impl Provider {
             End::Cancelled => Verdict::Neutral,
             End::Failed { fault, back } => Verdict::Failed { fault, back },
         };
-        let tokens = outcome.usage.map(|usage| usage.total_tokens());
         let ended = Ended {
             key: outcome.key,
             made: outcome.made,
             took: outcome.took,
             first_content: outcome.first_content,
-            settlement: outcome.group_taken.map(|taken| Settlement { taken, tokens }),
+            group_taken: outcome.group_taken,
+            reckoned: outcome.key_taken.tokens(),
+            used: outcome.usage.map(|usage| self.spec.dialect.counted(&usage)),
             verdict,
             rested: None,
         };
@@ -298,13 +314,15 @@ fn exhaust(mut job: Job, last: Fault) {
 
 impl On<Ended> for Provider {
     fn on(&mut self, ended: Ended, me: &mut Me<'_, Self>) {
+        let key = ended.key;
         self.settle_ended(ended, me.now());
         self.turn(me);
+        self.hint(key);
     }
 }
 
 impl On<Bounced> for Provider {
-    fn on(&mut self, Bounced { key, dispatch }: Bounced, me: &mut Me<'_, Self>) {
+    fn on(&mut self, Bounced { key, dispatch, refused }: Bounced, me: &mut Me<'_, Self>) {
         let Dispatch { job, epoch, group_taken, .. } = dispatch;
         let in_flight = self.children.get(key).map_or(0, |child| child.in_flight.saturating_sub(1));
         self.set_in_flight(key, in_flight);
@@ -314,8 +332,16 @@ impl On<Bounced> for Provider {
         self.picker.finished(key, Speed::Unknown);
         self.probe.take_if(|probe| probe.epoch == epoch);
         self.breaker.abandoned(epoch);
-        self.queue_first(job);
+        match refused.filter(|refused| refused.dimension.is_of_tokens()) {
+            Some(refused) => {
+                self.refused(key, job.tokens, refused.until);
+                // Unless another key may take it, it has to wait longer than smaller ones would.
+                self.wait_or_leave(job, me.now());
+            }
+            None => self.queue_first(job),
+        }
         self.turn(me);
+        self.hint(key);
     }
 }
 

@@ -9,6 +9,7 @@ use crate::policy::pick::KeyIndex;
 use crate::policy::quota::{Extent, Quota};
 use crate::spec::{ProviderSpec, WindowLimit};
 use crate::store::{Changes, GroupId, GroupMemory};
+use crate::tokens::Tokens;
 
 use super::super::hub::Hub;
 use super::super::kernel::{Me, On};
@@ -28,6 +29,23 @@ fn spoken_of(spec: &ProviderSpec) -> Vec<(&QuotaGroup, &[WindowLimit])> {
     let spoken_of =
         spec.keys.iter().filter_map(|key| Some((key.quota_group.as_ref()?, &*key.limits.windows)));
     spoken_of.filter(|(name, _)| known.insert(*name)).collect()
+}
+
+/// The jobs that no ready key could take: what room is waited for, and reserved.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wanted {
+    least: Tokens,
+    most: Tokens,
+}
+
+impl Wanted {
+    /// Those of one round.
+    pub(super) fn of(refused: &[Tokens]) -> Option<Self> {
+        Some(Self {
+            least: refused.iter().copied().reduce(Tokens::min)?,
+            most: refused.iter().copied().reduce(Tokens::max)?,
+        })
+    }
 }
 
 impl Group {
@@ -126,7 +144,7 @@ impl Provider {
     }
 
     /// The call used so much, not what was expected.
-    pub(super) fn settle_group(&mut self, key: KeyIndex, receipt: &GroupTaken, tokens: u64) {
+    pub(super) fn settle_group(&mut self, key: KeyIndex, receipt: &GroupTaken, tokens: Tokens) {
         if let Some(group) = self.group_of(key, receipt) {
             group.quota.settle(receipt.taken, tokens);
         }
@@ -141,14 +159,13 @@ impl Provider {
 
     /// When a quota group that had nothing for the job at hand has it.
     pub(super) fn next_group_call(&self, now: Moment) -> Moment {
-        let refusals =
-            self.groups.iter().filter_map(|group| group.quota.check(now, self.wanted_tokens).err());
+        let refusals = self.groups.iter().filter_map(|group| group.quota.check(now, self.wanted.least).err());
         refusals.map(|not| not.until).min().unwrap_or(Moment::NEVER)
     }
 
     /// Reserves what the groups will use next of their long windows.
     pub(super) fn reserve_for_groups(&mut self, me: &Me<'_, Self>) {
-        let (now, tokens) = (me.now(), self.wanted_tokens);
+        let (now, tokens) = (me.now(), self.wanted.most);
         let mut changes = Changes::default();
         for group in &mut self.groups {
             if group.quota.ask_reserve(now, tokens) {

@@ -18,7 +18,7 @@ use crate::spec::{KeySpec, ProviderSpec};
 use super::super::kernel::{Me, On};
 use super::super::key::KeyRelic;
 use super::super::message::{Amend, Amended, Leave, Plan, Reload, Reloaded};
-use super::children::{Existence, Stage, Unconfirmed, tokens_max};
+use super::children::{Capacity, Existence, Stage, Unconfirmed};
 use super::{Exit, Provider, Standing};
 
 /// What becomes of the keys that are not replaced.
@@ -42,6 +42,8 @@ impl Provider {
     fn stay(&mut self, spec: &Arc<ProviderSpec>, reload: u64, me: &Me<'_, Self>) {
         let address = if spec.is_elsewhere(&self.spec) { Address::Moved } else { Address::Same };
         self.spec = Arc::clone(spec);
+        self.smallest = Capacity::of_all(&spec.keys);
+        self.held = None;
         self.standing = Standing::Staying;
         self.picker.set_pick(spec.rotation.pick);
         self.queue.set_jobs_max(spec.queue_jobs_max);
@@ -88,7 +90,8 @@ impl Provider {
         let Some(child) = self.children.get_mut(key) else { return };
         child.spec = Arc::clone(&amend.spec);
         child.line = Arc::clone(&amend.line);
-        child.tokens_max = tokens_max(&child.spec);
+        child.capacity = Capacity::of(&child.spec);
+        child.refusals.clear();
         self.picker.seat(key, rank, child.spec.weight);
         if !child.spec.enabled {
             // The key sees to it as well; but calls that one has prepared who is dead must not be sent.

@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use crate::clock::Moment;
 use crate::event::EventKind;
 use crate::id::{Model, ProviderId};
+use crate::tokens::Tokens;
 
 use super::super::job::Job;
 use super::super::kernel::{Me, On};
@@ -33,7 +34,7 @@ pub(super) struct Neighbours {
 struct Hope {
     home: ProviderId,
     model: Model,
-    tokens: u64,
+    tokens: Tokens,
 }
 
 impl Default for Neighbours {
@@ -120,15 +121,15 @@ impl Provider {
     }
 
     fn receive(&mut self, visit: Visit, now: Moment) -> Result<(), Visit> {
-        let (model, tokens) = (visit.job.model().clone(), visit.job.tokens);
+        let wish = self.wish(&visit.job);
         if self.draining.is_some()
             || self.standing == Standing::Leaving
-            || self.queue.waits_for(&model)
+            || self.queue.waits_for(&wish.model)
             || !self.is_open(now)
         {
             return Err(visit);
         }
-        let Some(key) = self.choose(&model, tokens, None, now) else { return Err(visit) };
+        let Some(key) = self.choose(&wish, now) else { return Err(visit) };
         let Visit { job, home } = visit;
         let (id, to, why) = (job.id, self.id().clone(), format!("`{home}` rests"));
         self.report(now, EventKind::FellBack { job: id, from: home, to, why });
@@ -139,8 +140,8 @@ impl Provider {
 
 impl On<Visit> for Provider {
     fn on(&mut self, visit: Visit, me: &mut Me<'_, Self>) {
-        let hope =
-            Hope { home: visit.home.clone(), model: visit.job.model().clone(), tokens: visit.job.tokens };
+        let tokens = self.reckon(&visit.job);
+        let hope = Hope { home: visit.home.clone(), model: visit.job.model().clone(), tokens };
         if let Err(Visit { job, home }) = self.receive(visit, me.now()) {
             let by = self.id().clone();
             self.hub.tell_provider(&home, Declined { job, by });

@@ -1,28 +1,29 @@
-//! How many tokens a request will count for, before it is sent.
+//! What a request says about its tokens, before it is sent.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use crate::dialect::object;
-use crate::dialect::weight::Bulk;
+use crate::dialect::{object, weight};
 use crate::request::Request;
+use crate::tokens::Estimate;
 
-/// The most output that is reckoned beforehand. Anthropic charges what was written and not what was asked
-/// for, and since `max_tokens` is required people ask for far more than they get.
-const OUTPUT_TOKENS_RECKONED_MAX: u64 = 1_024;
-
-/// The estimate. Zero for what isn't a JSON object.
-pub(super) fn tokens(request: &Request) -> u64 {
-    let Some(ask) = object::fields_of::<Ask>(&request.body) else { return 0 };
-    let output = ask.max_tokens.unwrap_or(0).min(OUTPUT_TOKENS_RECKONED_MAX);
-    Bulk::tokens_of(&[ask.messages, ask.system, ask.tools]).saturating_add(output)
+/// The estimate. Nothing for what isn't a JSON object.
+pub(super) fn tokens(request: &Request) -> Estimate {
+    let Some(ask) = object::fields_of::<Ask<'_>>(&request.body) else { return Estimate::NOTHING };
+    let input = weight::tokens_of(&[ask.messages, ask.system, ask.tools]);
+    // Without `max_tokens`, which is required, nothing is written: such as when tokens are counted.
+    Estimate { input, output_max: Some(ask.max_tokens.unwrap_or(0)), answers: 1 }
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Ask {
-    messages: Bulk,
-    system: Bulk,
-    tools: Bulk,
+struct Ask<'a> {
+    #[serde(borrow)]
+    messages: Option<&'a RawValue>,
+    #[serde(borrow)]
+    system: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tools: Option<&'a RawValue>,
     max_tokens: Option<u64>,
 }
 
@@ -35,7 +36,7 @@ mod tests {
     use crate::id::Model;
     use crate::request::Delivery;
 
-    fn estimate(body: &str) -> u64 {
+    fn estimate(body: &str) -> Estimate {
         tokens(&Request {
             method: Method::POST,
             path: "/messages".to_owned(),
@@ -47,16 +48,16 @@ mod tests {
     }
 
     #[test]
-    fn prompt_and_a_usual_answer_add_up() {
-        // `user`, `abcd` and `abcd`: three tokens.
+    fn prompt_and_maximum_are_told_apart() {
+        // 34 bytes of messages and 6 of system: ten tokens.
         let with = |fields: &str| {
-            estimate(&format!(
-                r#"{{"messages":[{{"role":"user","content":"abcd"}}],"system":"abcd"{fields}}}"#
-            ))
+            let found = estimate(&format!(
+                r#"{{"messages":[{{"role":"user","content":"abc"}}],"system":"abcd"{fields}}}"#
+            ));
+            (found.input, found.most())
         };
-        assert_eq!(with(""), 3);
-        assert_eq!(with(r#","max_tokens":50"#), 53);
-        assert_eq!(with(r#","max_tokens":64000"#), 3 + OUTPUT_TOKENS_RECKONED_MAX);
-        assert_eq!(estimate("[1]"), 0);
+        assert_eq!(with(""), (10, Some(0)));
+        assert_eq!(with(r#","max_tokens":64000"#), (10, Some(64_000)));
+        assert_eq!(estimate("[1]"), Estimate::NOTHING);
     }
 }

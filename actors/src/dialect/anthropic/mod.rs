@@ -21,6 +21,7 @@ use crate::id::Model;
 use crate::outcome::{Fault, Gauges, Usage};
 use crate::request::Request;
 use crate::secret::Secret;
+use crate::tokens::{Estimate, Tokens};
 
 #[cfg(test)]
 pub(super) use rules::RULES;
@@ -69,8 +70,15 @@ impl Dialect for Anthropic {
         usage::in_body(body)
     }
 
-    fn estimate_tokens(&self, request: &Request) -> u64 {
+    fn estimate_tokens(&self, request: &Request) -> Estimate {
         estimate::tokens(request)
+    }
+
+    /// What the cache gave doesn't count. Source: Anthropic's rate limits, "cache-aware ITPM"; for the oldest
+    /// models it does, and they throttle a little sooner.
+    fn counted(&self, usage: &Usage) -> Tokens {
+        let input = usage.input_tokens.saturating_sub(usage.cached_tokens);
+        Tokens { input, output: usage.output_tokens }
     }
 
     fn stream_reader(&self) -> Box<dyn StreamReader> {

@@ -1,30 +1,51 @@
-//! How many tokens a request will count for, before it is sent.
+//! What a request says about its tokens, before it is sent.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use crate::dialect::object;
-use crate::dialect::weight::Bulk;
+use crate::dialect::{object, weight};
 use crate::request::Request;
+use crate::tokens::Estimate;
 
-/// The estimate: the prompt alone, since Google's limits of tokens are of input tokens a minute.
-/// Zero for what isn't a JSON object.
-pub(super) fn tokens(request: &Request) -> u64 {
-    let Some(ask) = object::fields_of::<Ask>(&request.body) else { return 0 };
-    Bulk::tokens_of(&[ask.contents, ask.system_instruction, ask.tools, ask.content, ask.requests])
+/// The estimate. Nothing for what isn't a JSON object.
+pub(super) fn tokens(request: &Request) -> Estimate {
+    let Some(ask) = object::fields_of::<Ask<'_>>(&request.body) else { return Estimate::NOTHING };
+    let parts = [ask.contents, ask.system_instruction, ask.tools, ask.content, ask.requests];
+    let is_embedding = ask.content.is_some() || ask.requests.is_some();
+    Estimate {
+        input: weight::tokens_of(&parts),
+        output_max: if is_embedding { Some(0) } else { ask.generation_config.max_output_tokens },
+        answers: ask.generation_config.candidate_count.unwrap_or(1).max(1),
+    }
 }
 
 /// Google takes both spellings of its fields' names.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Ask {
-    contents: Bulk,
-    #[serde(alias = "system_instruction")]
-    system_instruction: Bulk,
-    tools: Bulk,
+struct Ask<'a> {
+    #[serde(borrow)]
+    contents: Option<&'a RawValue>,
+    #[serde(borrow, alias = "system_instruction")]
+    system_instruction: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tools: Option<&'a RawValue>,
     /// Of embeddings.
-    content: Bulk,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
     /// Of many embeddings at once.
-    requests: Bulk,
+    #[serde(borrow)]
+    requests: Option<&'a RawValue>,
+    #[serde(alias = "generation_config")]
+    generation_config: Generation,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Generation {
+    #[serde(alias = "max_output_tokens")]
+    max_output_tokens: Option<u64>,
+    #[serde(alias = "candidate_count")]
+    candidate_count: Option<u64>,
 }
 
 #[cfg(test)]
@@ -36,7 +57,7 @@ mod tests {
     use crate::id::Model;
     use crate::request::Delivery;
 
-    fn estimate(body: &str) -> u64 {
+    fn estimate(body: &str) -> Estimate {
         tokens(&Request {
             method: Method::POST,
             path: "/models/m:generateContent".to_owned(),
@@ -48,15 +69,17 @@ mod tests {
     }
 
     #[test]
-    fn the_prompt_counts_and_the_answer_does_not() {
-        let contents = r#""contents":[{"parts":[{"text":"12345678"}]}]"#;
-        assert_eq!(estimate(&format!("{{{contents}}}")), 2);
-        assert_eq!(
-            estimate(&format!(r#"{{{contents},"system_instruction":{{"parts":[{{"text":"1234"}}]}}}}"#)),
-            3
-        );
-        assert_eq!(estimate(&format!(r#"{{{contents},"generationConfig":{{"maxOutputTokens":9000}}}}"#)), 2);
-        assert_eq!(estimate(r#"{"content":{"parts":[{"text":"1234"}]}}"#), 1);
-        assert_eq!(estimate("--form"), 0);
+    fn prompt_and_maximum_are_found_in_both_spellings() {
+        // 33 bytes.
+        let contents = r#""contents":[{"parts":[{"text":"12345678901"}]}]"#;
+        let found = |fields: &str| estimate(&format!("{{{contents}{fields}}}"));
+        assert_eq!(found(""), Estimate { input: 9, output_max: None, answers: 1 });
+        assert_eq!(found(r#","system_instruction":{"parts":[{"text":"1234"}]}"#).input, 16);
+        let asked = Estimate { input: 9, output_max: Some(900), answers: 2 };
+        assert_eq!(found(r#","generationConfig":{"maxOutputTokens":900,"candidateCount":2}"#), asked);
+        assert_eq!(found(r#","generation_config":{"max_output_tokens":900,"candidate_count":2}"#), asked);
+        let embedding = estimate(r#"{"content":{"parts":[{"text":"1234"}]}}"#);
+        assert_eq!(embedding, Estimate { input: 7, output_max: Some(0), answers: 1 });
+        assert_eq!(estimate("--form"), Estimate::NOTHING);
     }
 }

@@ -21,6 +21,7 @@ use crate::id::Model;
 use crate::outcome::{Fault, Gauges, Usage};
 use crate::request::Request;
 use crate::secret::Secret;
+use crate::tokens::Estimate;
 
 #[cfg(test)]
 pub(super) use rules::RULES;
@@ -66,7 +67,7 @@ impl Dialect for Gemini {
         usage::in_body(body)
     }
 
-    fn estimate_tokens(&self, request: &Request) -> u64 {
+    fn estimate_tokens(&self, request: &Request) -> Estimate {
         estimate::tokens(request)
     }
 

@@ -21,6 +21,8 @@ use crate::id::Model;
 use crate::outcome::{Fault, Gauges, Usage};
 use crate::request::Request;
 use crate::secret::Secret;
+use crate::spec::Counting;
+use crate::tokens::Estimate;
 
 #[cfg(test)]
 pub(super) use rules::RULES;
@@ -70,8 +72,15 @@ impl Dialect for OpenAi {
         usage::in_body(body)
     }
 
-    fn estimate_tokens(&self, request: &Request) -> u64 {
+    fn estimate_tokens(&self, request: &Request) -> Estimate {
         estimate::tokens(request)
+    }
+
+    /// OpenAI and Azure reckon with the prompt and `max_tokens` when a call comes, and leave it at that.
+    /// Source: Azure's quota guide, "isn't the same as the token calculation used for billing"; OpenAI's
+    /// rate-limit guide.
+    fn counting(&self) -> Counting {
+        Counting::UpFront
     }
 
     fn stream_reader(&self) -> Box<dyn StreamReader> {

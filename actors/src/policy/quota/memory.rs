@@ -6,6 +6,7 @@ use super::reserve::Reserve;
 use super::windows::Quota;
 use crate::clock::Moment;
 use crate::spec::{Dimension, MINUTE};
+use crate::tokens::Tokens;
 
 /// Windows from this length on are reserved for: shorter ones are over before anybody has started again.
 pub(super) const LONG: Duration = MINUTE.saturating_mul(60);
@@ -46,7 +47,7 @@ impl Quota {
 
     /// Asks for more where little is left for calls of `tokens`. True if anything was asked for: then
     /// [`Quota::past`] has to be kept durably, and [`Quota::granted`] called after.
-    pub fn ask_reserve(&mut self, now: Moment, tokens: u64) -> bool {
+    pub fn ask_reserve(&mut self, now: Moment, tokens: Tokens) -> bool {
         let mut asked = false;
         for window in &mut self.windows {
             let amount = window.amount(tokens);
@@ -140,7 +141,7 @@ mod tests {
     }
 
     fn reserved(mut quota: Quota, second: u64) -> Quota {
-        assert!(quota.ask_reserve(at(second), 0));
+        assert!(quota.ask_reserve(at(second), Tokens::NONE));
         quota.granted();
         quota
     }
@@ -149,32 +150,35 @@ mod tests {
     fn a_day_that_was_used_up_stays_used_up_until_it_is_over() {
         let mut before = reserved(daily(3), 0);
         for second in [0, 10, 20] {
-            before.take(at(second), 0).expect("within the limit");
-            if before.ask_reserve(at(second), 0) {
+            before.take(at(second), Tokens::NONE).expect("within the limit");
+            if before.ask_reserve(at(second), Tokens::NONE) {
                 before.granted();
             }
         }
         let past = before.past(at(3_600), Extent::Long);
         let mut after = daily(3);
         after.recall(at(0), &past);
-        assert!(!after.ask_reserve(at(0), 0), "there is nothing to reserve");
-        assert!(after.take(at(0), 0).is_err());
+        assert!(!after.ask_reserve(at(0), Tokens::NONE), "there is nothing to reserve");
+        assert!(after.take(at(0), Tokens::NONE).is_err());
         let last_over = DAY.as_secs() - 3_580 + 1;
-        assert!(!after.ask_reserve(at(last_over - 2), 0), "neighbours are all as late as the last of them");
+        assert!(
+            !after.ask_reserve(at(last_over - 2), Tokens::NONE),
+            "neighbours are all as late as the last of them"
+        );
         let after = reserved(after, last_over);
-        assert_eq!(after.available_calls(at(last_over), 0), 3);
+        assert_eq!(after.available_calls(at(last_over), Tokens::NONE), 3);
     }
 
     #[test]
     fn nothing_is_used_before_it_is_reserved() {
         let mut quota = daily(1_000);
-        let refused = quota.take(at(5), 0).expect_err("nothing is reserved");
+        let refused = quota.take(at(5), Tokens::NONE).expect_err("nothing is reserved");
         assert_eq!(refused.until, at(5) + RETRY);
-        assert!(quota.ask_reserve(Moment::ZERO, 0));
-        assert!(!quota.ask_reserve(Moment::ZERO, 0), "once");
-        assert!(quota.take(at(5), 0).is_err(), "asked is not kept");
+        assert!(quota.ask_reserve(Moment::ZERO, Tokens::NONE));
+        assert!(!quota.ask_reserve(Moment::ZERO, Tokens::NONE), "once");
+        assert!(quota.take(at(5), Tokens::NONE).is_err(), "asked is not kept");
         quota.granted();
-        assert_eq!(quota.available_calls(at(5), 0), 10);
+        assert_eq!(quota.available_calls(at(5), Tokens::NONE), 10);
         assert_eq!(quota.past(at(5), Extent::Long)[0].ahead, 10);
     }
 
@@ -184,11 +188,11 @@ mod tests {
     fn a_short_window_is_suspected_for_its_length() {
         let mut quota = Quota::new(&[WindowLimit::requests(100, MINUTE)]);
         quota.suspect_short_windows(at(0), Duration::from_secs(10));
-        assert_eq!(quota.available_calls(at(49), 0), 0);
-        assert_eq!(quota.available_calls(at(51), 0), 100);
+        assert_eq!(quota.available_calls(at(49), Tokens::NONE), 0);
+        assert_eq!(quota.available_calls(at(51), Tokens::NONE), 100);
         let mut bucket = Quota::new(&Limits::rpm_with_burst(60, 10).windows);
         bucket.suspect_short_windows(at(0), Duration::from_secs(2));
-        assert!(bucket.available_calls(at(0), 0) <= 2, "empty, and refilling");
+        assert!(bucket.available_calls(at(0), Tokens::NONE) <= 2, "empty, and refilling");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::{GUARD_MAX, NotUntil, Quota, Taken};
 use crate::clock::Moment;
 use crate::spec::{DAY, Dimension, Limits, MINUTE, WindowLimit};
+use crate::tokens::Tokens;
 
 const TICK: Duration = Duration::from_nanos(1);
 
@@ -27,7 +28,7 @@ fn take_greedily(quota: &mut Quota, from: Moment, calls: usize) -> Vec<Moment> {
     let mut now = from;
     let mut started = Vec::new();
     while started.len() < calls {
-        match quota.take(now, 0) {
+        match quota.take(now, Tokens::NONE) {
             Ok(taken) => started.push(taken.at()),
             Err(refusal) => now = refusal.until,
         }
@@ -38,10 +39,10 @@ fn take_greedily(quota: &mut Quota, from: Moment, calls: usize) -> Vec<Moment> {
 #[test]
 fn without_windows_nothing_is_refused() {
     let mut quota = Quota::new(&[]);
-    assert_eq!(quota.available_calls(Moment::ZERO, 1_000), u32::MAX);
-    assert_eq!(quota.next_call_at(Moment::ZERO, 1_000), Moment::NEVER);
+    assert_eq!(quota.available_calls(Moment::ZERO, Tokens::input(1_000)), u32::MAX);
+    assert_eq!(quota.next_call_at(Moment::ZERO, Tokens::input(1_000)), Moment::NEVER);
     assert_eq!(quota.permitted_per_second(), None);
-    assert!(quota.take(Moment::ZERO, u64::MAX).is_ok());
+    assert!(quota.take(Moment::ZERO, Tokens::input(u64::MAX)).is_ok());
 }
 
 #[test]
@@ -61,8 +62,8 @@ fn the_whole_burst_is_back_after_idling() {
     take_greedily(&mut quota, Moment::ZERO, 5);
 
     let full = at_ms(1_000) + GUARD_MAX;
-    assert_eq!(quota.available_calls(full - TICK, 0), 4);
-    assert_eq!(quota.available_calls(full, 0), 5);
+    assert_eq!(quota.available_calls(full - TICK, Tokens::NONE), 4);
+    assert_eq!(quota.available_calls(full, Tokens::NONE), 5);
     let started = take_greedily(&mut quota, at_ms(60_000), 6);
     assert_eq!(started[..5], [at_ms(60_000); 5]);
     assert_eq!(started[5], at_ms(60_200) + GUARD_MAX, "and the next call is guarded again");
@@ -72,7 +73,7 @@ fn the_whole_burst_is_back_after_idling() {
 fn a_burst_spent_bit_by_bit_is_not_slowed_down() {
     let mut quota = Quota::new(&Limits::rpm_with_burst(300, 5).windows);
     for call in 0..1_000 {
-        assert!(quota.take(at_ms(call * 200), 0).is_ok(), "call {call} at the permitted rate");
+        assert!(quota.take(at_ms(call * 200), Tokens::NONE).is_ok(), "call {call} at the permitted rate");
     }
 }
 
@@ -94,11 +95,11 @@ fn a_bucket_of_two_absorbs_its_guard() {
 fn without_a_burst_any_window_counts() {
     let mut quota = Quota::new(&[WindowLimit::requests(3, MINUTE)]);
     for start_ms in [0, 10_000, 59_000] {
-        assert!(quota.take(at_ms(start_ms), 0).is_ok());
+        assert!(quota.take(at_ms(start_ms), Tokens::NONE).is_ok());
     }
-    assert_eq!(quota.take(at_ms(59_999), 0), requests_until(at_ms(60_000) + GUARD_MAX));
-    assert!(quota.take(at_ms(60_000) + GUARD_MAX, 0).is_ok());
-    assert_eq!(quota.take(at_ms(61_000), 0), requests_until(at_ms(70_000) + GUARD_MAX));
+    assert_eq!(quota.take(at_ms(59_999), Tokens::NONE), requests_until(at_ms(60_000) + GUARD_MAX));
+    assert!(quota.take(at_ms(60_000) + GUARD_MAX, Tokens::NONE).is_ok());
+    assert_eq!(quota.take(at_ms(61_000), Tokens::NONE), requests_until(at_ms(70_000) + GUARD_MAX));
 }
 
 #[test]
@@ -108,19 +109,40 @@ fn the_tightest_window_decides_and_is_named() {
         WindowLimit::tokens(1_000, MINUTE),
         WindowLimit::requests(61, DAY),
     ]);
-    assert_eq!(quota.available_calls(Moment::ZERO, 300), 3);
+    assert_eq!(quota.available_calls(Moment::ZERO, Tokens::input(300)), 3);
     assert_eq!(quota.permitted_per_second(), Some(1.0), "a day's limit is no pace");
-    assert!(quota.take(Moment::ZERO, 900).is_ok());
+    assert!(quota.take(Moment::ZERO, Tokens::input(900)).is_ok());
 
     let until = at_ms(60_000) + GUARD_MAX;
     let refusal = NotUntil { until, dimension: Dimension::Tokens };
-    assert_eq!(quota.check(at_ms(1), 101), Err(refusal));
-    assert_eq!(quota.check(at_ms(1), 100), Ok(()));
+    assert_eq!(quota.check(at_ms(1), Tokens::input(101)), Err(refusal));
+    assert_eq!(quota.check(at_ms(1), Tokens::input(100)), Ok(()));
     take_greedily(&mut quota, at_ms(2), 60);
     assert_eq!(
-        quota.check(at_ms(120_000), 0).map_err(|refusal| refusal.until),
+        quota.check(at_ms(120_000), Tokens::NONE).map_err(|refusal| refusal.until),
         Err(at_ms(86_400_000) + GUARD_MAX)
     );
+}
+
+#[test]
+fn input_and_output_have_limits_of_their_own() {
+    let of = |count, dimension| WindowLimit::tokens(count, MINUTE).of(dimension);
+    let mut quota = Quota::new(&[
+        of(1_000, Dimension::InputTokens),
+        of(100, Dimension::OutputTokens),
+        of(1_070, Dimension::Tokens),
+    ]);
+    let call = |input, output| Tokens { input, output };
+    let refused = |quota: &Quota, tokens| quota.check(at_ms(1), tokens).map_err(|no| no.dimension);
+    let first = quota.take(Moment::ZERO, call(400, 60)).expect("room");
+    assert_eq!(refused(&quota, call(601, 0)), Err(Dimension::InputTokens));
+    assert_eq!(refused(&quota, call(0, 41)), Err(Dimension::OutputTokens));
+    assert_eq!(refused(&quota, call(580, 31)), Err(Dimension::Tokens));
+    assert_eq!(refused(&quota, call(580, 30)), Ok(()));
+    quota.settle(first, call(400, 20));
+    assert_eq!(refused(&quota, call(550, 80)), Ok(()));
+    assert_eq!(quota.available_calls(at_ms(1), call(10, 9)), 8);
+    assert!(quota.check(at_ms(1), call(10, 101)).is_err_and(|no| no.never_fits()));
 }
 
 #[test]
@@ -130,68 +152,77 @@ fn a_call_larger_than_a_window_never_fits() {
         WindowLimit { burst: Some(1_000), ..WindowLimit::tokens(60_000, MINUTE) },
     ] {
         let quota = Quota::new(&[limit]);
-        let refusal = quota.check(Moment::ZERO, 1_001).expect_err("too large");
+        let refusal = quota.check(Moment::ZERO, Tokens::input(1_001)).expect_err("too large");
         assert!(refusal.never_fits());
-        assert_eq!(quota.available_calls(Moment::ZERO, 1_001), 0);
-        assert_eq!(quota.next_call_at(Moment::ZERO, 1_001), Moment::NEVER);
-        assert_eq!(quota.check(Moment::ZERO, 1_000), Ok(()));
+        assert_eq!(quota.available_calls(Moment::ZERO, Tokens::input(1_001)), 0);
+        assert_eq!(quota.next_call_at(Moment::ZERO, Tokens::input(1_001)), Moment::NEVER);
+        assert_eq!(quota.check(Moment::ZERO, Tokens::input(1_000)), Ok(()));
     }
 }
 
 #[test]
 fn settling_corrects_in_both_directions() {
     let mut quota = Quota::new(&[WindowLimit::tokens(1_000, MINUTE)]);
-    let first = quota.take(Moment::ZERO, 600).expect("room");
-    assert_eq!(quota.available_calls(at_ms(1), 100), 4);
-    quota.settle(first, 100);
-    assert_eq!(quota.available_calls(at_ms(1), 100), 9);
+    let first = quota.take(Moment::ZERO, Tokens::input(600)).expect("room");
+    assert_eq!(quota.available_calls(at_ms(1), Tokens::input(100)), 4);
+    quota.settle(first, Tokens::input(100));
+    assert_eq!(quota.available_calls(at_ms(1), Tokens::input(100)), 9);
 
-    let second = quota.take(at_ms(10_000), 100).expect("room");
-    quota.settle(second, 5_000);
-    assert_eq!(quota.available_calls(at_ms(60_100), 1), 0, "overdrawn, though the first has left");
-    assert_eq!(quota.next_call_at(at_ms(10_001), 1), at_ms(70_000) + GUARD_MAX);
+    let second = quota.take(at_ms(10_000), Tokens::input(100)).expect("room");
+    quota.settle(second, Tokens::input(5_000));
+    assert_eq!(
+        quota.available_calls(at_ms(60_100), Tokens::input(1)),
+        0,
+        "overdrawn, though the first has left"
+    );
+    assert_eq!(quota.next_call_at(at_ms(10_001), Tokens::input(1)), at_ms(70_000) + GUARD_MAX);
 }
 
 #[test]
 fn an_overdrawn_bucket_refills_at_its_own_rate() {
     let tokens = WindowLimit { burst: Some(1_000), ..WindowLimit::tokens(60_000, MINUTE) };
     let mut quota = Quota::new(&[tokens]);
-    let call = quota.take(Moment::ZERO, 1_000).expect("room");
-    quota.settle(call, 11_000);
-    assert_eq!(quota.next_call_at(at_ms(5), 1), at_ms(10_001) + GUARD_MAX);
+    let call = quota.take(Moment::ZERO, Tokens::input(1_000)).expect("room");
+    quota.settle(call, Tokens::input(11_000));
+    assert_eq!(quota.next_call_at(at_ms(5), Tokens::input(1)), at_ms(10_001) + GUARD_MAX);
 }
 
 #[test]
 fn a_call_longer_than_ten_minutes_is_still_charged_but_not_refunded() {
     let tokens = WindowLimit { burst: Some(100), ..WindowLimit::tokens(60, MINUTE) };
     let mut quota = Quota::with_guard(&[tokens], Duration::ZERO);
-    let [cheaper, dearer] = [10, 10].map(|tokens| quota.take(Moment::ZERO, tokens).expect("full"));
-    let overdrawn = quota.take(Moment::ZERO, 10).expect("full");
-    quota.settle(overdrawn, 1_000);
+    let [cheaper, dearer] =
+        [10, 10].map(|tokens| quota.take(Moment::ZERO, Tokens::input(tokens)).expect("full"));
+    let overdrawn = quota.take(Moment::ZERO, Tokens::input(10)).expect("full");
+    quota.settle(overdrawn, Tokens::input(1_000));
     let now = at_ms(920_000);
-    let last = quota.take(now, 0).expect("nothing to pay");
+    let last = quota.take(now, Tokens::NONE).expect("nothing to pay");
     assert_eq!(
-        quota.next_call_at(now, 1),
+        quota.next_call_at(now, Tokens::input(1)),
         at_ms(921_000),
         "1,020 tokens at one a second, with a burst of 100"
     );
 
-    quota.settle(last, 5);
-    assert_eq!(quota.next_call_at(now, 1), at_ms(926_000), "what is too old to be corrected isn't lost");
-    quota.settle(cheaper, 1);
-    assert_eq!(quota.next_call_at(now, 1), at_ms(926_000));
-    quota.settle(dearer, 30);
-    assert_eq!(quota.next_call_at(now, 1), at_ms(946_000));
+    quota.settle(last, Tokens::input(5));
+    assert_eq!(
+        quota.next_call_at(now, Tokens::input(1)),
+        at_ms(926_000),
+        "what is too old to be corrected isn't lost"
+    );
+    quota.settle(cheaper, Tokens::input(1));
+    assert_eq!(quota.next_call_at(now, Tokens::input(1)), at_ms(926_000));
+    quota.settle(dearer, Tokens::input(30));
+    assert_eq!(quota.next_call_at(now, Tokens::input(1)), at_ms(946_000));
 }
 
 #[test]
 fn giving_back_a_call_that_has_refilled_since_gives_nothing() {
     let mut quota = Quota::with_guard(&[bucket(60, MINUTE, 2)], Duration::ZERO);
-    let old = quota.take(Moment::ZERO, 0).expect("full");
-    let _ = quota.take(at_ms(10_000), 0).expect("full again");
+    let old = quota.take(Moment::ZERO, Tokens::NONE).expect("full");
+    let _ = quota.take(at_ms(10_000), Tokens::NONE).expect("full again");
     quota.give_back(old);
-    assert_eq!(quota.available_calls(at_ms(10_000), 0), 1);
-    assert_eq!(quota.next_call_at(at_ms(10_000), 0), at_ms(11_000));
+    assert_eq!(quota.available_calls(at_ms(10_000), Tokens::NONE), 1);
+    assert_eq!(quota.next_call_at(at_ms(10_000), Tokens::NONE), at_ms(11_000));
 }
 
 #[test]
@@ -201,8 +232,8 @@ fn a_large_window_keeps_its_promise_though_calls_share_entries() {
     let mut started = Vec::new();
     let mut now = Moment::ZERO;
     while now < at_ms(20_000) {
-        now = quota.next_call_at(now, 0).min(now + Duration::from_micros(400));
-        started.extend(quota.take(now, 0).ok().map(Taken::at));
+        now = quota.next_call_at(now, Tokens::NONE).min(now + Duration::from_micros(400));
+        started.extend(quota.take(now, Tokens::NONE).ok().map(Taken::at));
     }
     assert!(started.windows(2_001).all(|run| run[2_000].since(run[0]) >= window));
     // 40,000 less 1 % for the guard of a short window and 0.2 % for the shared entries.
@@ -221,10 +252,10 @@ fn extreme_numbers_do_not_overflow() {
         ],
         unending,
     );
-    let taken = quota.take(at_ms(5), 1).expect("room");
-    quota.settle(taken, u64::MAX);
-    assert_eq!(quota.available_calls(Moment::NEVER, u64::MAX), 0);
-    assert!(quota.next_call_at(at_ms(6), u64::MAX).is_never());
+    let taken = quota.take(at_ms(5), Tokens::input(1)).expect("room");
+    quota.settle(taken, Tokens::input(u64::MAX));
+    assert_eq!(quota.available_calls(Moment::NEVER, Tokens::input(u64::MAX)), 0);
+    assert!(quota.next_call_at(at_ms(6), Tokens::input(u64::MAX)).is_never());
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -245,7 +276,8 @@ fn any_step() -> impl Strategy<Value = Step> {
 }
 
 fn any_window() -> impl Strategy<Value = WindowLimit> {
-    let dimension = prop_oneof![Just(Dimension::Requests), Just(Dimension::Tokens)];
+    let dimension =
+        prop_oneof![Just(Dimension::Requests), Just(Dimension::Tokens), Just(Dimension::InputTokens)];
     let burst = prop::option::of(1..12_u64);
     (dimension, 1..20_u64, 1_000_000..3_000_000_000_u64, burst).prop_map(
         |(dimension, count, nanos, burst)| WindowLimit {
@@ -281,7 +313,10 @@ impl Call {
         match (self.fate, dimension) {
             (Fate::GivenBack, _) => 0,
             (Fate::UnderWay(_) | Fate::Over, Dimension::Requests) => 1,
-            (Fate::UnderWay(_) | Fate::Over, Dimension::Tokens) => u128::from(self.tokens),
+            (
+                Fate::UnderWay(_) | Fate::Over,
+                Dimension::Tokens | Dimension::InputTokens | Dimension::OutputTokens,
+            ) => u128::from(Tokens::input(self.tokens).amount(dimension)),
         }
     }
 }
@@ -316,7 +351,7 @@ fn follow(quota: &mut Quota, steps: &[Step], mut inspect: impl FnMut(&Quota, &[C
         match step {
             Step::Wait(pause) => now += *pause,
             Step::Take(tokens) => {
-                if let Ok(taken) = quota.take(now, *tokens) {
+                if let Ok(taken) = quota.take(now, Tokens::input(*tokens)) {
                     calls.push(Call { at: taken.at(), tokens: *tokens, fate: Fate::UnderWay(taken) });
                 }
             }
@@ -328,7 +363,7 @@ fn follow(quota: &mut Quota, steps: &[Step], mut inspect: impl FnMut(&Quota, &[C
             }
             Step::Settle(which, tokens) => {
                 if let Some((call, taken)) = under_way(&mut calls, *which) {
-                    quota.settle(taken, *tokens);
+                    quota.settle(taken, Tokens::input(*tokens));
                     (call.tokens, call.fate) = (*tokens, Fate::Over);
                 }
             }
@@ -358,14 +393,14 @@ proptest! {
         tokens in 1..9_u64,
         steps in prop::collection::vec(any_step(), 1..200),
     ) {
-        let amount = match limit.dimension { Dimension::Requests => 1, Dimension::Tokens => tokens };
+        let amount = Tokens::input(tokens).amount(limit.dimension);
         let capacity = limit.burst.unwrap_or(limit.count);
         let mut quota = Quota::with_guard(&[limit], guard);
         follow(&mut quota, &steps, |quota, calls, now| {
             let allowed = allowed_from(&limit, calls, u128::from(amount));
             let count = u128::from(limit.count);
             let scaled_now = now.since_start().as_nanos() * count;
-            match quota.check(now, tokens) {
+            match quota.check(now, Tokens::input(tokens)) {
                 Ok(()) => assert!(scaled_now >= allowed && amount <= capacity, "too early at {now:?}"),
                 Err(refusal) if refusal.never_fits() => assert!(amount > capacity),
                 // A log costs one guard. A bucket costs one, and another one for a call of nearly its whole burst.
@@ -384,27 +419,27 @@ proptest! {
     ) {
         let mut quota = Quota::with_guard(&limits, guard);
         follow(&mut quota, &steps, |quota, _, now| {
-            let available = quota.available_calls(now, tokens);
-            let checked = quota.check(now, tokens);
+            let available = quota.available_calls(now, Tokens::input(tokens));
+            let checked = quota.check(now, Tokens::input(tokens));
             assert_eq!(checked.is_ok(), available > 0);
-            assert_eq!(quota.clone().take(now, tokens).map(drop), checked);
+            assert_eq!(quota.clone().take(now, Tokens::input(tokens)).map(drop), checked);
 
             let mut greedy = quota.clone();
-            let started = (0..available.min(50)).filter(|_| greedy.take(now, tokens).is_ok()).count();
+            let started = (0..available.min(50)).filter(|_| greedy.take(now, Tokens::input(tokens)).is_ok()).count();
             assert_eq!(started, available.min(50) as usize);
             if available < 50 {
-                assert!(greedy.take(now, tokens).is_err(), "one more than promised");
+                assert!(greedy.take(now, Tokens::input(tokens)).is_err(), "one more than promised");
             }
 
-            let next = quota.next_call_at(now, tokens);
+            let next = quota.next_call_at(now, Tokens::input(tokens));
             if let Err(refusal) = checked {
                 assert_eq!(refusal.until, next);
             }
             if !next.is_never() {
-                assert!(quota.available_calls(next, tokens) > available);
-                assert_eq!(quota.available_calls((next - TICK).max(now), tokens), available);
+                assert!(quota.available_calls(next, Tokens::input(tokens)) > available);
+                assert_eq!(quota.available_calls((next - TICK).max(now), Tokens::input(tokens)), available);
                 if available == 0 {
-                    assert!(quota.clone().take(next, tokens).is_ok());
+                    assert!(quota.clone().take(next, Tokens::input(tokens)).is_ok());
                 }
             }
         });
@@ -422,14 +457,14 @@ proptest! {
         let mut quota = Quota::with_guard(&limits, guard);
         follow(&mut quota, &steps, |before, _, now| {
             let mut after = before.clone();
-            let receipts: Vec<_> = taken.iter().filter_map(|tokens| after.take(now, *tokens).ok()).collect();
+            let receipts: Vec<_> = taken.iter().filter_map(|tokens| after.take(now, Tokens::input(*tokens)).ok()).collect();
             for receipt in receipts {
                 after.give_back(receipt);
             }
             for when in [now, now + Duration::from_nanos(later_ns)] {
                 for tokens in 0..9 {
-                    assert_eq!(after.available_calls(when, tokens), before.available_calls(when, tokens));
-                    assert_eq!(after.next_call_at(when, tokens), before.next_call_at(when, tokens));
+                    assert_eq!(after.available_calls(when, Tokens::input(tokens)), before.available_calls(when, Tokens::input(tokens)));
+                    assert_eq!(after.next_call_at(when, Tokens::input(tokens)), before.next_call_at(when, Tokens::input(tokens)));
                 }
             }
         });

@@ -44,6 +44,7 @@ mod tests {
     use super::*;
     use crate::clock::Moment;
     use crate::spec::{DAY, MINUTE};
+    use crate::tokens::Tokens;
 
     fn at(seconds: u64) -> Moment {
         Moment::after_start(Duration::from_secs(seconds))
@@ -56,7 +57,7 @@ mod tests {
     fn used(limits: &[WindowLimit], calls: u64, second: u64) -> Quota {
         let mut quota = Quota::new(limits);
         for _ in 0..calls {
-            quota.take(at(second), 10).expect("within the limits");
+            quota.take(at(second), Tokens::input(10)).expect("within the limits");
         }
         quota
     }
@@ -64,11 +65,11 @@ mod tests {
     #[test]
     fn a_window_counts_on_under_its_new_limit() {
         let quota = used(&[requests(10, 60)], 6, 0);
-        assert_eq!(quota.relimited(&[requests(8, 60)]).available_calls(at(1), 0), 2);
-        assert_eq!(quota.relimited(&[requests(20, 60)]).available_calls(at(1), 0), 14);
+        assert_eq!(quota.relimited(&[requests(8, 60)]).available_calls(at(1), Tokens::NONE), 2);
+        assert_eq!(quota.relimited(&[requests(20, 60)]).available_calls(at(1), Tokens::NONE), 14);
         let lowered = quota.relimited(&[requests(3, 60)]);
-        assert_eq!(lowered.available_calls(at(60), 0), 0, "six are more than three");
-        assert_eq!(lowered.available_calls(at(61), 0), 3);
+        assert_eq!(lowered.available_calls(at(60), Tokens::NONE), 0, "six are more than three");
+        assert_eq!(lowered.available_calls(at(61), Tokens::NONE), 3);
     }
 
     #[test]
@@ -76,50 +77,52 @@ mod tests {
         let quota = used(&[WindowLimit::requests(100, DAY)], 6, 0);
         let more = [requests(10, 60), WindowLimit::requests(100, DAY), WindowLimit::tokens(1_000, MINUTE)];
         let quota = quota.relimited(&more);
-        assert_eq!(quota.available_calls(at(1), 0), 4, "the minute knows what the day does");
-        assert_eq!(quota.available_calls(at(1), 1_000), 1, "nobody has counted tokens");
+        assert_eq!(quota.available_calls(at(1), Tokens::NONE), 4, "the minute knows what the day does");
+        assert_eq!(quota.available_calls(at(1), Tokens::input(1_000)), 1, "nobody has counted tokens");
     }
 
     #[test]
     fn a_window_longer_than_all_begins_empty() {
         let quota = used(&[requests(10, 60)], 6, 0).relimited(&[WindowLimit::requests(6, DAY)]);
-        assert_eq!(quota.available_calls(at(1), 0), 6);
+        assert_eq!(quota.available_calls(at(1), Tokens::NONE), 6);
     }
 
     #[test]
     fn a_bucket_becomes_a_window_and_a_window_a_bucket() {
         let bucket = WindowLimit { burst: Some(5), ..requests(60, 60) };
         let quota = used(&[bucket], 5, 0);
-        assert_eq!(quota.relimited(&[requests(60, 60)]).available_calls(at(0), 0), 55);
+        assert_eq!(quota.relimited(&[requests(60, 60)]).available_calls(at(0), Tokens::NONE), 55);
         let quota = used(&[requests(60, 60)], 4, 0);
-        assert_eq!(quota.relimited(&[bucket]).available_calls(at(0), 0), 1);
+        assert_eq!(quota.relimited(&[bucket]).available_calls(at(0), Tokens::NONE), 1);
     }
 
     #[test]
     fn a_bucket_of_the_same_limit_stays_as_it_is() {
         let bucket = WindowLimit { burst: Some(5), ..WindowLimit::tokens(60, MINUTE) };
         let mut quota = Quota::new(&[bucket]);
-        let taken = quota.take(at(0), 1).expect("within the burst");
-        quota.settle(taken, 900);
+        let taken = quota.take(at(0), Tokens::input(1)).expect("within the burst");
+        quota.settle(taken, Tokens::input(900));
         let same = quota.relimited(&[bucket]);
-        assert_eq!(same.next_call_at(at(1), 1), quota.next_call_at(at(1), 1));
+        assert_eq!(same.next_call_at(at(1), Tokens::input(1)), quota.next_call_at(at(1), Tokens::input(1)));
         // The call that overdrew it is too old to be corrected, and still paid for.
         let mut late = Quota::new(&[WindowLimit { burst: Some(5), ..WindowLimit::tokens(1, MINUTE) }]);
-        let taken = late.take(at(0), 1).expect("within the burst");
-        late.settle(taken, 30);
-        late.settle(late.relimited(&[]).take(at(700), 0).expect("unlimited"), 0);
+        let taken = late.take(at(0), Tokens::input(1)).expect("within the burst");
+        late.settle(taken, Tokens::input(30));
+        late.settle(late.relimited(&[]).take(at(700), Tokens::NONE).expect("unlimited"), Tokens::NONE);
         let doubled = late.relimited(&[WindowLimit { burst: Some(5), ..WindowLimit::tokens(2, MINUTE) }]);
-        assert!(doubled.next_call_at(at(700), 5) < late.next_call_at(at(700), 5));
+        assert!(
+            doubled.next_call_at(at(700), Tokens::input(5)) < late.next_call_at(at(700), Tokens::input(5))
+        );
     }
 
     #[test]
     fn a_receipt_stays_good() {
         let mut quota = Quota::new(&[WindowLimit::tokens(100, MINUTE)]);
-        let taken = quota.take(at(0), 80).expect("within the limit");
+        let taken = quota.take(at(0), Tokens::input(80)).expect("within the limit");
         let mut quota = quota.relimited(&[WindowLimit::tokens(60, MINUTE)]);
-        assert_eq!(quota.available_calls(at(1), 20), 0);
-        quota.settle(taken, 20);
-        assert_eq!(quota.available_calls(at(1), 20), 2);
+        assert_eq!(quota.available_calls(at(1), Tokens::input(20)), 0);
+        quota.settle(taken, Tokens::input(20));
+        assert_eq!(quota.available_calls(at(1), Tokens::input(20)), 2);
     }
 
     proptest! {
@@ -137,7 +140,7 @@ mod tests {
                     limit = requests(count, 60);
                     quota = quota.relimited(&[limit]);
                 }
-                if quota.take(at(now), 0).is_ok() {
+                if quota.take(at(now), Tokens::NONE).is_ok() {
                     calls.push(now);
                     let recent = calls.iter().filter(|call| **call + 60 > now).count() as u64;
                     prop_assert!(recent <= limit.count, "{recent} of {}", limit.count);

@@ -8,6 +8,7 @@ use super::memory::LONG;
 use super::reserve::Reserve;
 use crate::clock::Moment;
 use crate::spec::{Dimension, WindowLimit};
+use crate::tokens::Tokens;
 
 /// The most by which a call is held back for the network's sake.
 ///
@@ -46,7 +47,7 @@ pub struct Quota {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Taken {
     at: Moment,
-    tokens: u64,
+    tokens: Tokens,
 }
 
 impl Taken {
@@ -56,7 +57,7 @@ impl Taken {
     }
 
     /// The tokens that were estimated.
-    pub const fn tokens(self) -> u64 {
+    pub const fn tokens(self) -> Tokens {
         self.tokens
     }
 }
@@ -101,7 +102,7 @@ impl Quota {
     }
 
     /// How many calls of `tokens_each` could start at `now`; [`u32::MAX`] if nothing limits them.
-    pub fn available_calls(&self, now: Moment, tokens_each: u64) -> u32 {
+    pub fn available_calls(&self, now: Moment, tokens_each: Tokens) -> u32 {
         self.windows
             .iter()
             .filter_map(|window| window.room(now).checked_div(window.amount(tokens_each)))
@@ -114,7 +115,7 @@ impl Quota {
     /// # Errors
     ///
     /// [`NotUntil`] with the first moment at which it could.
-    pub fn check(&self, now: Moment, tokens: u64) -> Result<(), NotUntil> {
+    pub fn check(&self, now: Moment, tokens: Tokens) -> Result<(), NotUntil> {
         let refused = self.latest_window(now, 1, tokens).filter(|refusal| refusal.until > now);
         refused.map_or(Ok(()), Err)
     }
@@ -124,7 +125,7 @@ impl Quota {
     /// # Errors
     ///
     /// As [`check`](Self::check); nothing is taken then.
-    pub fn take(&mut self, now: Moment, tokens: u64) -> Result<Taken, NotUntil> {
+    pub fn take(&mut self, now: Moment, tokens: Tokens) -> Result<Taken, NotUntil> {
         self.check(now, tokens)?;
         self.latest = self.latest.max(now);
         for window in &mut self.windows {
@@ -144,7 +145,7 @@ impl Quota {
 
     /// The call used `actual_tokens`. More than estimated may overdraw a
     /// window; later calls wait for it.
-    pub fn settle(&mut self, taken: Taken, actual_tokens: u64) {
+    pub fn settle(&mut self, taken: Taken, actual_tokens: Tokens) {
         for window in &mut self.windows {
             let (from, to) = (window.amount(taken.tokens), window.amount(actual_tokens));
             if from != to {
@@ -155,7 +156,7 @@ impl Quota {
 
     /// When [`available_calls`](Self::available_calls) next exceeds what it is
     /// at `now`; [`Moment::NEVER`] if it can't.
-    pub fn next_call_at(&self, now: Moment, tokens: u64) -> Moment {
+    pub fn next_call_at(&self, now: Moment, tokens: Tokens) -> Moment {
         let Some(calls) = self.available_calls(now, tokens).checked_add(1) else { return Moment::NEVER };
         self.latest_window(now, u64::from(calls), tokens).map_or(Moment::NEVER, |wait| wait.until)
     }
@@ -167,7 +168,7 @@ impl Quota {
     }
 
     /// The window that lets so many calls start last, and when.
-    fn latest_window(&self, now: Moment, calls: u64, tokens: u64) -> Option<NotUntil> {
+    fn latest_window(&self, now: Moment, calls: u64, tokens: Tokens) -> Option<NotUntil> {
         self.windows
             .iter()
             .map(|window| NotUntil {
@@ -211,11 +212,8 @@ impl Window {
     }
 
     /// What a call of `tokens` takes from it.
-    pub(super) const fn amount(&self, tokens: u64) -> u64 {
-        match self.dimension {
-            Dimension::Requests => 1,
-            Dimension::Tokens => tokens,
-        }
+    pub(super) const fn amount(&self, tokens: Tokens) -> u64 {
+        tokens.amount(self.dimension)
     }
 
     fn room(&self, now: Moment) -> u64 {

@@ -25,8 +25,8 @@ const BAD_LINES_TOLD_MAX: usize = 50;
 /// Add many keys at once: all of them, or none
 ///
 /// The input has one secret a line; or it is CSV, its first line naming the columns: `secret`, and any of `name`,
-/// `quota_group`, `weight`, `rps`, `rpm`, `rpd`, `tpm`, `tpd`, `burst`, `concurrency`, `models`. A secret may be a
-/// reference, `env:NAME` or `file:PATH`. Empty lines, and those that begin with `#`, are passed over.
+/// `quota_group`, `weight`, `rps`, `rpm`, `rpd`, `tpm`, `tpd`, `itpm`, `itpd`, `otpm`, `otpd`, `burst`,
+/// `concurrency`, `models`. A secret may be a reference, `env:NAME` or `file:PATH`. Empty lines, and those that begin with `#`, are passed over.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -12,7 +12,8 @@ use super::newcomer::Names;
 use crate::config::{KeyFields, NewSecret, ProviderOutline, Source, WrittenSecret};
 
 /// The columns of whole numbers, as the configuration calls them.
-const LIMITS: [&str; 7] = ["rps", "rpm", "rpd", "tpm", "tpd", "burst", "concurrency"];
+const LIMITS: [&str; 11] =
+    ["rps", "rpm", "rpd", "tpm", "tpd", "itpm", "itpd", "otpm", "otpd", "burst", "concurrency"];
 
 /// The other columns.
 const COLUMNS: [&str; 5] = ["name", "secret", "quota_group", "weight", "models"];
