@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use keywheel::sim::{Change, Conduct, Latency, LimitSpec, Outcome, SimSpec};
+use keywheel::sim::{Change, Conduct, HeaderStyle, Latency, LimitSpec, Outcome, SimSpec};
 use keywheel_actors::board::{Cause, KeyState};
 use keywheel_actors::clock::Moment;
 use keywheel_actors::error::SendError;
@@ -56,7 +56,8 @@ async fn assert_rests_were_kept(world: &World, seen: &[Seen]) {
 async fn throttled_keys_rest_and_others_serve() {
     // Nobody tells the wheel of these limits: it has to run into them.
     let limit = LimitSpec::requests(6, millis(250));
-    let world = Scenario::of(keys(3).limited(limit)).start();
+    let silent = SimSpec { headers: HeaderStyle::RetryAfter, ..keys(3) };
+    let world = Scenario::of(silent.limited(limit)).start();
     let seen = world.send_many("r", 90).await;
     world.assert_each_accepted_once(&seen);
     assert!(world.ledger().count(Outcome::Throttled) > 0);
@@ -115,7 +116,7 @@ async fn an_account_without_money_costs_one_call_for_all_its_keys() {
 
 #[tokio::test]
 async fn when_all_keys_rest_jobs_wait_and_go_on() {
-    let world = Scenario::of(keys(2).limited(LimitSpec::requests(5, millis(600)))).start();
+    let world = Scenario::of(keys(2).limited(LimitSpec::requests(5, millis(1_600)))).start();
     let jobs = world.spawn_many("r", 20);
     world
         .until("every key rests and jobs wait", |world| {

@@ -36,7 +36,7 @@ struct Answering;
 
 impl Upstream for Answering {
     fn call(&self, call: Call) -> CallFuture {
-        let after_ms = call.url.rsplit('/').next().and_then(|text| text.parse().ok()).unwrap_or(0);
+        let after_ms = call.path.rsplit('/').next().and_then(|text| text.parse().ok()).unwrap_or(0);
         Box::pin(async move {
             if after_ms > 0 {
                 tokio::time::sleep(Duration::from_millis(after_ms)).await;
@@ -151,7 +151,7 @@ impl MutexRing {
             let Request { method, path, mut headers, body, .. } = request;
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             headers.extend(key.credential.clone());
-            let call = Call { key: key.id.clone(), method, url: format!("{BASE_URL}{path}"), headers, body };
+            let call = Call { key: key.id.clone(), method, base_url: BASE_URL.into(), path, headers, body };
             let mut response = upstream.call(call).await.expect("it answers");
             let body = response.body.next().await.expect("a chunk").expect("a whole one");
             // Whoever asked waits below.

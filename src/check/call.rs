@@ -61,7 +61,8 @@ pub(super) async fn ask(
             Method::Get => HttpMethod::GET,
             Method::Post => HttpMethod::POST,
         },
-        url: format!("{}{}", provider.base_url, validity.path),
+        base_url: provider.base_url.as_str().into(),
+        path: validity.path.to_owned(),
         headers,
         body: Bytes::new(),
     };

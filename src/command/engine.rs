@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use keywheel_actors::Wheel;
 use keywheel_actors::spec::WheelSpec;
-use keywheel_actors::upstream::{Http, HttpOptions};
+use keywheel_actors::upstream::{HttpOptions, Wire};
 
 use crate::config::Source;
 use crate::ui::screen::Screen;
@@ -20,7 +20,7 @@ pub fn start(spec: WheelSpec) -> anyhow::Result<Wheel> {
     let connect = spec.providers.iter().map(|provider| provider.timeouts.connect).max();
     let options =
         connect.map_or_else(HttpOptions::default, |connect_timeout| HttpOptions { connect_timeout });
-    let upstream = Http::new(options).context("can't set up the HTTP client")?;
+    let upstream = Wire::new(options).context("can't set up the HTTP client")?;
     Wheel::start(spec, Arc::new(upstream)).context("can't start the wheel")
 }
 

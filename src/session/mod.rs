@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use keywheel_actors::clock::Clock;
 use keywheel_actors::store::{Store, Wall};
-use keywheel_actors::upstream::{Http, HttpOptions, Upstream};
+use keywheel_actors::upstream::{HttpOptions, Upstream, Wire};
 use keywheel_actors::{StartError, Wheel};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -111,7 +111,7 @@ fn upstream(config: &Config) -> anyhow::Result<Arc<dyn Upstream>> {
     let connect = config.wheel.providers.iter().map(|provider| provider.timeouts.connect).max();
     let options =
         connect.map_or_else(HttpOptions::default, |connect_timeout| HttpOptions { connect_timeout });
-    Ok(Arc::new(Http::new(options).context("can't set up the HTTP client")?))
+    Ok(Arc::new(Wire::new(options).context("can't set up the HTTP client")?))
 }
 
 fn unkept(home: &Home, why: &str) -> String {

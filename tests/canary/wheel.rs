@@ -12,7 +12,7 @@ use keywheel_actors::id::KeyId;
 use keywheel_actors::request::{Delivery, Terms};
 use keywheel_actors::secret::Secret;
 use keywheel_actors::spec::{CandidateSpec, KeySpec, ProviderSpec, RouteSpec, WheelSpec};
-use keywheel_actors::upstream::{Call, Http, HttpOptions};
+use keywheel_actors::upstream::{Call, HttpOptions, Wire};
 use keywheel_actors::{AnswerBody, Wheel};
 use tokio::runtime::Runtime;
 use tracing_subscriber::filter::LevelFilter;
@@ -38,7 +38,7 @@ pub(crate) fn live_through_everything(addr: &str) {
     };
     println!("{spec:?}\n{spec:#?}");
     Runtime::new().expect("a runtime").block_on(async {
-        let upstream = Http::new(HttpOptions::default()).expect("an HTTP client");
+        let upstream = Wire::new(HttpOptions::default()).expect("an HTTP client");
         let wheel = Wheel::start(spec, Arc::new(upstream)).expect("a sound specification");
         let mut events = wheel.events();
         for (id, ..) in cases() {
@@ -104,11 +104,12 @@ fn print_types(addr: &str) {
         for dialect in [&OpenAi as &dyn Dialect, &Gemini] {
             let mut headers = http::HeaderMap::new();
             dialect.authenticate(&key, &mut headers).expect("it can stand in a header");
-            let (method, url) = (http::Method::GET, url_at(addr, "x"));
+            let (method, base_url, path) =
+                (http::Method::GET, url_at(addr, "x").into(), "/models".to_owned());
             let key = KeyId { provider: "p".into(), key: "k".into() };
             println!(
                 "{headers:?} {:?}",
-                Call { key, method, url, headers: headers.clone(), body: "".into() }
+                Call { key, method, base_url, path, headers: headers.clone(), body: "".into() }
             );
         }
         let directory = tempfile::tempdir().expect("a directory");

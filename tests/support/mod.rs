@@ -21,7 +21,7 @@ use keywheel_actors::outcome::Attempt;
 use keywheel_actors::request::{Delivery, Request, Terms};
 use keywheel_actors::secret::Secret;
 use keywheel_actors::spec::{KeySpec, ProviderSpec, WheelSpec};
-use keywheel_actors::upstream::{Http, HttpOptions};
+use keywheel_actors::upstream::{HttpOptions, Wire};
 use keywheel_actors::{Answer, Wheel};
 use tokio::sync::broadcast::Receiver;
 use tokio::task::JoinHandle;
@@ -74,7 +74,7 @@ impl Scenario {
 
     /// Starts the wheel.
     pub(crate) fn start(self) -> World {
-        let upstream = Http::new(HttpOptions::default()).expect("an HTTP client");
+        let upstream = Wire::new(HttpOptions::default()).expect("an HTTP client");
         let wheel = Wheel::start(self.spec, Arc::new(upstream)).expect("a sound specification");
         World { events: RefCell::new(wheel.events()), wheel, sims: self.sims }
     }

@@ -95,6 +95,11 @@ impl Program {
         self.child.id()
     }
 
+    /// Whether it has ended.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.child.try_wait().expect("it can be asked").is_some()
+    }
+
     /// Ctrl-C.
     pub(crate) fn interrupt(&self) {
         self.signal("INT");

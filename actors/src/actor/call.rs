@@ -48,7 +48,7 @@ pub(crate) struct Line {
     /// The credential as headers, made once.
     pub(crate) credential: HeaderMap,
     pub(crate) dialect: Arc<dyn Dialect>,
-    pub(crate) base_url: String,
+    pub(crate) base_url: Arc<str>,
     pub(crate) timeouts: Timeouts,
     pub(crate) hub: Arc<Hub>,
     /// Set by the key's actor while the key is disabled: a call not yet sent is not sent any more.
@@ -263,7 +263,7 @@ fn prepare(line: &Line, job: &Job) -> Call {
     }
     headers.extend(line.credential.clone());
     let method: Method = job.request.method.clone();
-    Call { key: line.key.clone(), method, url: format!("{}{path}", line.base_url), headers, body }
+    Call { key: line.key.clone(), method, base_url: Arc::clone(&line.base_url), path, headers, body }
 }
 
 async fn exchange(line: &Line, call: Call, delivery: Delivery, limits: Limits, slip: &mut Slip) -> Progress {

@@ -190,9 +190,9 @@ impl Key {
     /// Until when nothing is left of its quota, or of what its provider's headers told of, if that is longer than
     /// it paces itself anyway.
     fn spent_until(&self, now: Moment) -> Option<Moment> {
-        (self.permitted(now) == 0)
-            .then(|| self.permits_at(now))
-            .filter(|until| until.since(now) >= PACING_MAX)
+        let until = (self.permitted(now) == 0).then(|| self.permits_at(now))?;
+        // An answer that is awaited may tell more at any moment: that is no rest.
+        (until.since(now) >= PACING_MAX && !until.is_never()).then_some(until)
     }
 
     /// Calls that its limits permit now, declared and learned ones.
@@ -476,7 +476,7 @@ impl Key {
 
     /// A model of which nothing is left must not keep the key from serving others.
     fn rest_spent_lane(&mut self, model: &Model, now: Moment) {
-        let Some(until) = self.pace.lane_spent_until(model).filter(|until| *until > now) else { return };
+        let Some(until) = self.pace.lane_spent_until(model, now).filter(|until| *until > now) else { return };
         let rest = Rest {
             reach: Reach::Lane(model.clone()),
             state: KeyState::RateLimited,

@@ -1,4 +1,7 @@
 //! Calls over real sockets, by reqwest.
+//!
+//! Our own client, [`super::Wire`], is what keywheel uses. This one is for embedders who need what that
+//! one doesn't do (HTTP/2), and it is the oracle of that one's tests.
 
 use std::error::Error as _;
 use std::sync::Once;
@@ -11,10 +14,10 @@ use super::{Call, CallFuture, Response, TransportError, Upstream};
 
 /// Connections kept open per host beyond those in use: as many as jobs in flight, or each wave of
 /// jobs would connect anew.
-const IDLE_CONNECTIONS_MAX: usize = 16_384;
+pub(super) const IDLE_CONNECTIONS_MAX: usize = 16_384;
 /// Idle connections are closed before most servers and load balancers would (60 s and more), so that a
 /// call rarely meets a connection that is being closed.
-const IDLE_CONNECTION_AGE: Duration = Duration::from_secs(50);
+pub(super) const IDLE_CONNECTION_AGE: Duration = Duration::from_secs(50);
 
 /// How to reach providers.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +32,7 @@ impl Default for HttpOptions {
     }
 }
 
-/// The real upstream: one HTTP client for the whole wheel.
+/// One HTTP client of reqwest's for the whole wheel.
 #[derive(Clone, Debug)]
 pub struct Http {
     client: reqwest::Client,
@@ -63,7 +66,12 @@ impl Http {
 
 impl Upstream for Http {
     fn call(&self, call: Call) -> CallFuture {
-        let Call { key: _, method, url, headers, body } = call;
+        let Call { key: _, method, base_url, path, headers, body } = call;
+        if !path.starts_with('/') {
+            let why = "its path doesn't begin with a slash".to_owned();
+            return Box::pin(std::future::ready(Err(TransportError::Unsendable(why))));
+        }
+        let url = format!("{}{path}", base_url.trim_end_matches('/'));
         let request = self.client.request(method, url).headers(headers).body(body);
         Box::pin(async move {
             let response = request.send().await.map_err(|error| before_answer(&error))?;

@@ -1,11 +1,13 @@
-//! The only socket: how a call leaves, and its scripted twin for tests.
+//! The only socket: how a call leaves. [`Wire`] is our own client, [`Http`] is reqwest's, [`Scripted`] has no socket.
 
 mod http;
 mod scripted;
+mod wire;
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use ::http::{HeaderMap, Method, StatusCode};
 use bytes::Bytes;
@@ -15,6 +17,7 @@ use crate::id::KeyId;
 
 pub use http::{Http, HttpOptions};
 pub use scripted::{Piece, Scripted, Step};
+pub use wire::Wire;
 
 /// Something that answers calls.
 pub trait Upstream: Send + Sync + 'static {
@@ -35,8 +38,10 @@ pub struct Call {
     pub key: KeyId,
     /// The method.
     pub method: Method,
-    /// The whole address.
-    pub url: String,
+    /// Where the provider is, without a query: `https://api.example.com/v1`.
+    pub base_url: Arc<str>,
+    /// What is called there, with its query. It begins with a slash, or it could name another server.
+    pub path: String,
     /// Headers, the credential among them.
     pub headers: HeaderMap,
     /// The body.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use anyhow::Context as _;
 use keywheel_actors::id::KeyId;
 use keywheel_actors::spec::ProviderSpec;
-use keywheel_actors::upstream::{Http, HttpOptions, Upstream};
+use keywheel_actors::upstream::{HttpOptions, Upstream, Wire};
 use tokio::runtime;
 
 use super::tell::Reader;
@@ -22,7 +22,7 @@ pub(super) struct Desk<'a> {
     /// Keys of enabled providers whose secrets can't be had here, and why.
     missing: Vec<(KeyId, String)>,
     source: &'a Source,
-    upstream: Http,
+    upstream: Wire,
 }
 
 impl<'a> Desk<'a> {
@@ -35,7 +35,7 @@ impl<'a> Desk<'a> {
         let connect = config.wheel.providers.iter().map(|provider| provider.timeouts.connect).max();
         let options =
             connect.map_or_else(HttpOptions::default, |connect_timeout| HttpOptions { connect_timeout });
-        let upstream = Http::new(options).context("can't set up the HTTP client")?;
+        let upstream = Wire::new(options).context("can't set up the HTTP client")?;
         let enabled = outline.providers.iter().filter(|provider| provider.enabled);
         let missing = enabled.flat_map(|provider| {
             provider.keys.iter().filter_map(|key| {

@@ -210,7 +210,7 @@ impl Provider {
             fingerprint: key.secret.fingerprint(&self.hub.fingerprints),
             credential,
             dialect: Arc::clone(&self.spec.dialect),
-            base_url: self.spec.base_url.clone(),
+            base_url: self.spec.base_url.as_str().into(),
             timeouts: self.spec.timeouts,
             hub: Arc::clone(&self.hub),
             barred: before.map(|line| Arc::clone(&line.barred)).unwrap_or_default(),

@@ -107,7 +107,11 @@ impl Meter {
     /// Until when nothing is left, if the latest answer said so.
     pub(super) fn spent_until(&self) -> Option<Moment> {
         let reading = self.reading.filter(|reading| reading.gauge.remaining == 0)?;
-        Some(reading.ends_at(self.most))
+        let by_refill = self.refill_of(&reading).map_or(Moment::NEVER, |per_second| {
+            let each = Duration::from_secs_f64(1.0 / per_second);
+            reading.of + guard(each, self.most) + each
+        });
+        Some(by_refill.min(reading.ends_at(self.most)))
     }
 
     fn refill_of(&self, reading: &Reading) -> Option<f64> {

@@ -27,6 +27,8 @@ pub use learner::Learned;
 
 /// Models whose headers are remembered apart; the one heard of longest ago makes room.
 const LANES_MAX: usize = 16;
+/// Who has nothing left for longer than this rests, for all to see.
+const LASTING: Duration = Duration::from_secs(1);
 
 /// So many throttles are borne that headers explain, and
 const EXPLAINED_MIN: u64 = 10;
@@ -148,10 +150,11 @@ impl Pace {
         self.learner.next_at(now).max(by_headers.unwrap_or(Moment::ZERO))
     }
 
-    /// Until when the model has nothing left though others may have: said only if several are in use.
-    pub fn lane_spent_until(&self, model: &Model) -> Option<Moment> {
-        let lane = self.lanes.iter().find(|lane| lane.model == *model).filter(|_| self.lanes.len() > 1)?;
-        lane.requests.spent_until().max(lane.tokens.spent_until())
+    /// Until when the model has nothing left. A key that has no other model merely paces itself, unless that lasts.
+    pub fn lane_spent_until(&self, model: &Model, now: Moment) -> Option<Moment> {
+        let lane = self.heeded(now).iter().find(|lane| lane.model == *model)?;
+        let until = lane.requests.spent_until().max(lane.tokens.spent_until())?;
+        (self.lanes.len() > 1 || until.since(now) >= LASTING).then_some(until)
     }
 
     /// The rate that was found, per second.

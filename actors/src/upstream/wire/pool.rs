@@ -1,0 +1,108 @@
+//! Connections that wait for their next call.
+//!
+//! The one that was used last is used next: the others age, and go. A connection that waits has no buffer and no
+//! task; whether its server has hung up is looked at when somebody wants it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep_until};
+
+use super::super::http::{IDLE_CONNECTION_AGE, IDLE_CONNECTIONS_MAX};
+use super::socket::Socket;
+use super::target::Origin;
+
+/// How long idle connections may stay beyond their age: one look for all whose time comes meanwhile.
+const SWEEP_GRACE: Duration = Duration::from_secs(1);
+
+/// The idle connections to one server, the one used last at the back.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    idle: VecDeque<Idle>,
+    sweeper: Sweeper,
+}
+
+#[derive(Debug)]
+struct Idle {
+    socket: Socket,
+    since: Instant,
+}
+
+/// Whether somebody will come for those that grow old.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+enum Sweeper {
+    #[default]
+    None,
+    Coming,
+}
+
+impl Origin {
+    /// Takes a connection whose server hasn't hung up, as far as is known here.
+    pub(super) fn take_idle(&self) -> Option<Socket> {
+        loop {
+            // Whatever is closed is closed behind the lock.
+            let mut idle = self.shelf().idle.pop_back()?;
+            if idle.since.elapsed() >= IDLE_CONNECTION_AGE {
+                // The others are older still.
+                let others = std::mem::take(&mut self.shelf().idle);
+                drop(others);
+                return None;
+            }
+            if idle.socket.is_quiet() {
+                return Some(idle.socket);
+            }
+        }
+    }
+
+    /// Keeps a connection for the next call.
+    pub(super) fn give_back(self: &Arc<Self>, socket: Socket) {
+        let idle = Idle { socket, since: Instant::now() };
+        let mut shelf = self.shelf();
+        let eldest = if shelf.idle.len() >= IDLE_CONNECTIONS_MAX { shelf.idle.pop_front() } else { None };
+        shelf.idle.push_back(idle);
+        let sweeper = std::mem::replace(&mut shelf.sweeper, Sweeper::Coming);
+        drop(shelf);
+        drop(eldest);
+        if sweeper == Sweeper::None {
+            match Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn(sweep(Arc::downgrade(self)))),
+                // Without a runtime nothing can wait; the next call looks after the old ones.
+                Err(_) => self.shelf().sweeper = Sweeper::None,
+            }
+        }
+    }
+
+    /// Closes the connections that are too old, and says when to come again; never, if there are none.
+    fn sweep(&self) -> Option<Instant> {
+        let mut shelf = self.shelf();
+        let young = shelf.idle.partition_point(|idle| idle.since.elapsed() >= IDLE_CONNECTION_AGE);
+        let old: Vec<Idle> = shelf.idle.drain(..young).collect();
+        let next = shelf.idle.front().map(|idle| idle.since + IDLE_CONNECTION_AGE + SWEEP_GRACE);
+        if next.is_none() {
+            shelf.sweeper = Sweeper::None;
+            shelf.idle.shrink_to_fit();
+        }
+        drop(shelf);
+        drop(old);
+        next
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Comes for connections that grow old while nobody calls, until none is left.
+async fn sweep(origin: Weak<Origin>) {
+    let mut next = Instant::now() + IDLE_CONNECTION_AGE + SWEEP_GRACE;
+    loop {
+        sleep_until(next).await;
+        let Some(origin) = origin.upgrade() else { return };
+        match origin.sweep() {
+            Some(again) => next = again,
+            None => return,
+        }
+    }
+}
