@@ -5,7 +5,9 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use keywheel::sim::{Conduct, FaultRates, Latency, Ledger, LimitSpec, Outcome, Sim, SimSpec, provider_toml};
+use keywheel::sim::{
+    Conduct, FaultRates, HeaderStyle, Latency, Ledger, LimitSpec, Outcome, Sim, SimSpec, provider_toml,
+};
 use serde_json::{Value, json};
 
 use support::millis;
@@ -150,10 +152,10 @@ fn a_table_becomes_requests_by_a_template() {
 
 #[test]
 fn the_summary_tells_of_throttles_and_faults_what_the_provider_tells() {
-    // What isn't said in the configuration must be run into: the snippet can't say "per 300 ms".
+    // What neither the configuration nor a header says must be run into: the snippet can't say "per 300 ms".
     let limit = LimitSpec::requests(8, millis(300));
     let faults = FaultRates { error: 0.12, ..FaultRates::default() };
-    let spec = SimSpec { faults, seed: 5, ..SimSpec::with_keys(4) };
+    let spec = SimSpec { faults, seed: 5, headers: HeaderStyle::None, ..SimSpec::with_keys(4) };
     let spec = spec.limited(limit).first_byte(Latency::Fixed(millis(5)));
     let sim = start(spec.key(3, |key| key.conducting(Conduct::Invalid)));
     let desk = desk(&sim, 100);

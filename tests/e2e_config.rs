@@ -83,7 +83,7 @@ fn what_was_typed_wrong_is_told_with_a_hint() {
         assert_refused(&desk, &desk.run(&[&BATCH[..], &more].concat()), &[told]);
     }
     let ended = desk.run(&["batch", "nowhere.jsonl", "-o", "out.jsonl"]);
-    assert_refused(&desk, &ended, &["can't read the rows from nowhere.jsonl", "hint: give a JSONL file"]);
+    assert_refused(&desk, &ended, &["can't read the rows from nowhere.jsonl", "hint: give a file of rows"]);
     assert_eq!(sim.ledger().calls, 0);
 }
 

@@ -276,7 +276,8 @@ fn show_shows_every_field_of_the_schema_with_its_default() {
         }
     }
     let route = "[[route]]\nmodel = \"m\"\ncandidates = [\"openai/m\"]\n";
-    let desk = Desk::new(&format!("{CONFIG}{route}"));
+    let price = "[[price]]\nprovider = \"openai\"\nmodel = \"m\"\ninput = 1\noutput = 2\n";
+    let desk = Desk::new(&format!("{CONFIG}{route}{price}"));
     let shown = run(&desk, &["config", "show", "--json"], &KEYS);
     let shown: Value = serde_json::from_str(&shown.exited(0).stdout).expect("JSON");
     let schema = run(&desk, &["config", "schema"], &[]);

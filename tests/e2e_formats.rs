@@ -191,11 +191,15 @@ impl Form {
     }
 }
 
+fn is_zst(name: &str) -> bool {
+    name.rsplit('.').next() == Some("zst")
+}
+
 /// The rows, packed as the end of `name` says.
 fn packed(name: &str, rows: &str) -> Vec<u8> {
     let (begin, end) = rows.as_bytes().split_at(rows.len() / 2);
     let pack = |part: &[u8]| {
-        if name.ends_with(".zst") {
+        if is_zst(name) {
             return zstd::encode_all(part, 0).expect("memory");
         }
         let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -209,7 +213,7 @@ fn packed(name: &str, rows: &str) -> Vec<u8> {
 fn unpacked(desk: &Desk, name: &str) -> String {
     let bytes = fs::read(desk.path(name)).expect("it was written");
     let mut text = String::new();
-    if name.ends_with(".zst") {
+    if is_zst(name) {
         return String::from_utf8(zstd::decode_all(&bytes[..]).expect("whole frames")).expect("UTF-8");
     }
     MultiGzDecoder::new(&bytes[..]).read_to_string(&mut text).expect("whole members of UTF-8");
@@ -242,7 +246,7 @@ fn steady(text: &str) -> String {
 /// A provider that repeats what it was asked, in the dialect of the path, and refuses or breaks on request.
 struct Echo {
     url: String,
-    asked: Arc<Mutex<String>>,
+    asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Echo {
@@ -271,12 +275,12 @@ impl Echo {
 
     /// What it was asked since this was last asked: path and body of each call.
     fn asked(&self) -> String {
-        std::mem::take(&mut self.asked.lock().expect("no thread panicked"))
+        self.asked.lock().expect("no thread panicked").drain(..).collect()
     }
 }
 
 /// Answers a call, and hangs up.
-fn answer(asked: &Mutex<String>, mut connection: TcpStream) {
+fn answer(asked: &Mutex<Vec<String>>, mut connection: TcpStream) {
     let mut reader = BufReader::new(&connection);
     let (mut line, mut path, mut length) = (String::new(), String::new(), 0);
     while reader.read_line(&mut line).is_ok_and(|bytes| bytes > 0) && line != "\r\n" {
@@ -291,7 +295,7 @@ fn answer(asked: &Mutex<String>, mut connection: TcpStream) {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).expect("a whole body");
     let body = String::from_utf8(body).expect("UTF-8");
-    asked.lock().expect("no thread panicked").push_str(&format!("{path} {body}\n"));
+    asked.lock().expect("no thread panicked").push(format!("{path} {body}\n"));
 
     let ask: Value = serde_json::from_str(&body).expect("a JSON body");
     let content = ask["messages"][0]["content"].as_str().unwrap_or_default();

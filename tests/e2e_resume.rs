@@ -162,6 +162,65 @@ fn an_error_file_is_never_written_while_it_is_read() {
 }
 
 #[test]
+fn an_error_file_that_was_moved_away_makes_nothing_run_again() {
+    let sim = start(SimSpec::with_keys(2));
+    // The first row fails: all others have their lines behind its own.
+    let desk = desk(&sim, &[vec![refused("a")], rows(50)].concat());
+    let words = [&TO_OUT[..], &["--concurrency", "1"]].concat();
+    desk.run(&words).exited(3);
+    let (out, errors) = (desk.path("out.errors.jsonl"), desk.path("rows-to-mend.jsonl"));
+    std::fs::rename(&out, &errors).expect("the directory is ours");
+    let refused = desk.run(&words);
+    let problem = "error: out.errors.jsonl is shorter than it was, or gone: \
+                   51 rows would run again, whose lines are in out.jsonl\n  hint: bring it back as it was";
+    assert!(refused.exited(2).stderr.contains(problem), "{}", refused.stderr);
+    std::fs::rename(&errors, &out).expect("the directory is ours");
+    assert_eq!(numbers(&desk.run(&words).exited(3).summary(), ["rows", "done_before"]), [0, 51]);
+    assert_eq!(sim.ledger().calls, 51);
+}
+
+#[test]
+fn lines_that_are_gone_are_told_and_run_again() {
+    let sim = start(SimSpec::with_keys(2));
+    let desk = desk(&sim, &rows(50));
+    desk.run(&TO_OUT).exited(0);
+    let rest: Vec<String> = desk.read("out.jsonl").lines().take(20).map(|line| format!("{line}\n")).collect();
+    let desk = desk.with("out.jsonl", &rest.concat());
+    let again = desk.run(&TO_OUT);
+    let [rows, done] = numbers(&again.exited(0).summary(), ["rows", "done_before"]);
+    let told = format!("{done} rows are done; {rows} lines that it had are gone, their rows run again\n");
+    assert!(rows >= 30 && again.stderr.contains(&told), "{}", again.stderr);
+    assert_eq!((rows + done, sim.ledger().calls), (50, 50 + rows));
+}
+
+#[test]
+fn an_error_file_without_a_directory_is_told_before_any_call() {
+    let sim = start(SimSpec::with_keys(1));
+    let desk = desk(&sim, &[refused("a"), row("b", "say b")]);
+    let refused = desk.run(&[&TO_OUT[..], &["--errors", "nowhere/errors.jsonl"]].concat());
+    let problem = "error: can't write to nowhere/errors.jsonl: ";
+    assert!(refused.exited(2).stderr.contains(problem), "{}", refused.stderr);
+    assert_eq!(sim.ledger().calls, 0);
+}
+
+#[test]
+fn the_configuration_is_never_replaced_not_even_by_force() {
+    let sim = start(SimSpec::with_keys(1));
+    let desk = desk(&sim, &rows(2));
+    let config = desk.read("keywheel.toml");
+    for (words, problem) in [
+        (&["-o", "keywheel.toml"][..], "keywheel.toml is the configuration as well as the output"),
+        (&["-o", "out", "--errors", "./keywheel.toml"], "is the configuration as well as the error file"),
+        (&["-o", "out", "--report", "keywheel.toml"], "keywheel.toml: it is the configuration"),
+        (&["-o", "out", "--report", "out.errors.jsonl"], "out.errors.jsonl: it is the error file"),
+    ] {
+        let refused = desk.run(&[&["batch", "in.jsonl", "--force"][..], words].concat());
+        assert!(refused.exited(2).stderr.contains(problem), "{}", refused.stderr);
+    }
+    assert_eq!((desk.read("keywheel.toml"), sim.ledger().calls), (config, 0));
+}
+
+#[test]
 fn words_alone_stand_in_the_order_of_the_input() {
     let sim = start(SimSpec::with_keys(3).first_byte(Latency::Uniform { from: millis(1), to: millis(30) }));
     let asked = [rows(30), vec![refused("none")], vec![row("last", "say it")]].concat();

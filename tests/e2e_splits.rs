@@ -202,10 +202,10 @@ impl Desktop {
     fn read(&self) -> String {
         let bytes = fs::read(self.desk.path(self.out)).unwrap_or_default();
         let mut text = String::new();
-        if self.out.ends_with(".zst") {
+        if self.out == "out.jsonl.zst" {
             return String::from_utf8(zstd::decode_all(&bytes[..]).expect("whole frames")).expect("UTF-8");
         }
-        if self.out.ends_with(".gz") {
+        if self.out == "out.jsonl.gz" {
             MultiGzDecoder::new(&bytes[..]).read_to_string(&mut text).expect("whole members of UTF-8");
             return text;
         }

@@ -246,13 +246,16 @@ impl Dimension {
 pub enum Counting {
     /// The prompt and the most that the model may write, reckoned when the call comes and never corrected.
     UpFront,
-    /// Those that were used.
+    /// The same, until the call has told what it used: then that.
+    Corrected,
+    /// The prompt, and what the model writes as it writes it: the maximum doesn't matter.
     Used,
 }
 
 impl Counting {
-    /// Both with their names in the configuration.
-    pub const ALL: [(&'static str, Self); 2] = [("up_front", Self::UpFront), ("used", Self::Used)];
+    /// All with their names in the configuration.
+    pub const ALL: [(&'static str, Self); 3] =
+        [("up_front", Self::UpFront), ("corrected", Self::Corrected), ("used", Self::Used)];
 }
 
 /// How keys take turns, and what becomes of those that fail. Names follow the configuration.
@@ -304,16 +307,19 @@ pub enum Pick {
     Fastest,
     /// The first in order until it rests.
     PrimaryFirst,
+    /// The same for jobs whose prompts begin alike, as long as it has credit: for the provider's prompt cache.
+    Sticky,
 }
 
 impl Pick {
     /// Every strategy with its name in the configuration.
-    pub const ALL: [(&'static str, Self); 5] = [
+    pub const ALL: [(&'static str, Self); 6] = [
         ("round_robin", Self::RoundRobin),
         ("weighted", Self::Weighted),
         ("least_in_flight", Self::LeastInFlight),
         ("fastest", Self::Fastest),
         ("primary_first", Self::PrimaryFirst),
+        ("sticky", Self::Sticky),
     ];
 }
 

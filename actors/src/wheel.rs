@@ -125,14 +125,14 @@ impl Wheel {
         }
         let routing = inner.hub.routing();
         let candidates = routing.candidates(&request.model);
-        let estimate = routing.estimate(&request, &candidates);
+        let asked = routing.asked(&request, &candidates);
         let Some(progress) = Progress::new(candidates) else {
             return Err(SendError::NoRoute { model: request.model });
         };
         let provider = progress.here().provider.clone();
         let id = JobId(inner.next_job.fetch_add(1, Ordering::Relaxed));
         let (job, ending) =
-            Job::new(id, request, terms, progress, estimate, routing.number, Arc::clone(&inner.hub));
+            Job::new(id, request, terms, progress, asked, routing.number, Arc::clone(&inner.hub));
         inner.hub.tell_provider(&provider, Submit(job));
         ending.await.unwrap_or(Err(SendError::Lost))
     }

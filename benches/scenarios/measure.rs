@@ -105,7 +105,7 @@ fn ideal_of(scenario: &Scenario, calls: u64, output: &[u8]) -> anyhow::Result<Du
         Counting::UpFront => {
             ideal_of_tokens((0..scenario.rows).map(|row| scenario.tokens_asked(row)).sum(), &sim)
         }
-        Counting::Used => ideal_of_tokens(tokens_used(output)?, &sim),
+        Counting::Corrected | Counting::Used => ideal_of_tokens(tokens_used(output)?, &sim),
     };
     ideal(calls, &sim).max(by_tokens).context("the keys can't make so many calls")
 }

@@ -182,11 +182,11 @@ pub(crate) const SCENARIOS: [Scenario; 14] = [
         target: Some(Target { utilisation_min: 0.95, waste_max: Some(0.01), dead_key_calls_max: None }),
     },
     Scenario {
-        name: "tokens-used",
+        name: "tokens-corrected",
         about: "as tokens, but what answers leave of their maximum is given back",
-        rows: 2_000,
+        rows: 2_600,
         dead_keys: &[],
-        sim: tokens_used,
+        sim: tokens_corrected,
         told: Told::Limits(declared_tokens),
         target: Some(Target { utilisation_min: 0.95, waste_max: Some(0.01), dead_key_calls_max: None }),
     },
@@ -205,8 +205,8 @@ fn tokens() -> SimSpec {
     keys(10).limited(LimitSpec::tokens(TPM, MINUTE).shaped(shape))
 }
 
-fn tokens_used() -> SimSpec {
-    SimSpec { token_counting: Counting::Used, ..tokens() }
+fn tokens_corrected() -> SimSpec {
+    SimSpec { token_counting: Counting::Corrected, ..tokens() }
 }
 
 fn bucket(rpm: u64, burst: u64) -> LimitSpec {

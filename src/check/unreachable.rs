@@ -7,7 +7,7 @@ use super::verdict::Verdict;
 
 /// Words in the causes of a failed connection, what they mean, and what to do. The first row that fits holds.
 ///
-/// The words are those of hyper, rustls and the operating system.
+/// The words are those of the client, rustls and the operating system.
 const CAUSES: [(&[&str], &str, &str); 4] = [
     (
         &["dns error", "failed to lookup address"],

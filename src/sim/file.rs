@@ -270,8 +270,8 @@ pub(super) fn read_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
 fn read_counting<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Counting>, D::Error> {
     let text = String::deserialize(deserializer)?;
     let known = Counting::ALL.into_iter().find(|(name, _)| *name == text);
-    let (_, counting) =
-        known.ok_or_else(|| D::Error::custom(format!("`{text}` is neither `up_front` nor `used`")))?;
+    let (_, counting) = known
+        .ok_or_else(|| D::Error::custom(format!("`{text}` is none of `up_front`, `corrected`, `used`")))?;
     Ok(Some(counting))
 }
 

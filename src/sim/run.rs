@@ -203,7 +203,10 @@ impl Run {
             return (outcome, Ruling::Taken { delay, mishap, gauges: Gauges::default(), rng, bill: None });
         }
 
-        let cost = ask.cost();
+        let cost = match self.spec.token_counting {
+            Counting::UpFront | Counting::Corrected => ask.cost(),
+            Counting::Used => Cost { answer: 0, ..ask.cost() },
+        };
         let mut account = lock(&self.accounts[key.account]);
         let admitted = account.admit(now, cost, self.spec.refused_calls);
         let gauges = match self.spec.headers {
@@ -231,7 +234,9 @@ impl Run {
     pub(crate) fn settle(&self, now: Moment, bill: Bill, used: Cost) {
         match self.spec.token_counting {
             Counting::UpFront => {}
-            Counting::Used => lock(&self.accounts[bill.account]).settle(now, bill.receipt, used),
+            Counting::Corrected | Counting::Used => {
+                lock(&self.accounts[bill.account]).settle(now, bill.receipt, used);
+            }
         }
     }
 

@@ -28,7 +28,7 @@ pub struct SimSpec {
     pub refused_calls: Charge,
     /// Whether a request that fails with an injected 500 or 503 counts against the limits.
     pub failed_calls: Charge,
-    /// Whether what a call was reckoned to take from limits on tokens is corrected once it is answered.
+    /// What a call takes from limits on tokens, and whether that is corrected once it is answered.
     pub token_counting: Counting,
     /// How fast it answers.
     pub pace: Pace,

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use tokio::time::timeout_at;
@@ -32,6 +32,7 @@ use crate::wheel::{Answer, AnswerBody};
 
 use super::hub::Hub;
 use super::job::Job;
+use super::joined::Joined;
 use super::kernel::Ref;
 use super::key::Key;
 use super::message::{Back, Committed, End, Forward, Outcome, RawAnswer, Stray};
@@ -330,28 +331,16 @@ async fn collect(
     first_by: Moment,
 ) -> Result<Bytes, Progress> {
     let clock = line.hub.clock;
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
+    let mut read = Joined::default();
     loop {
-        let nothing_yet = first.is_empty() && rest.is_empty();
-        let by = if nothing_yet { first_by } else { (clock.now() + limits.idle).min(limits.last()) };
-        let chunk = match timeout_at(clock.instant(by), body.next()).await {
-            Ok(Some(Ok(chunk))) => chunk,
+        let by = if read.is_empty() { first_by } else { (clock.now() + limits.idle).min(limits.last()) };
+        match timeout_at(clock.instant(by), body.next()).await {
+            Ok(Some(Ok(chunk))) => read.push(chunk),
             Ok(Some(Err(error))) => return Err(Progress::Failed(transport_fault(line, &error), None)),
-            Ok(None) if rest.is_empty() => return Ok(first),
-            Ok(None) => return Ok(rest.freeze()),
+            Ok(None) => return Ok(read.take()),
             Err(_) => return Err(limits.overrun(clock.now(), "the answer stopped coming").into()),
-        };
-        // Most answers are one chunk; only further ones are worth copying for.
-        if first.is_empty() && rest.is_empty() {
-            first = chunk;
-            continue;
         }
-        if rest.is_empty() {
-            rest.extend_from_slice(&first);
-        }
-        rest.extend_from_slice(&chunk);
-        if rest.len() > BODY_BYTES_MAX {
+        if read.len() > BODY_BYTES_MAX {
             let fault = Fault::new(Reason::Cut, format!("the answer is longer than {BODY_BYTES_MAX} bytes"));
             return Err(Progress::Failed(fault, None));
         }

@@ -44,6 +44,8 @@ pub(crate) struct State {
     pub(crate) progress: Progress,
     /// The calls so far, the latest last.
     pub(crate) attempts: Vec<Attempt>,
+    /// Equal for jobs whose prompts begin alike, where that decides anything.
+    pub(crate) affinity: u64,
     /// What the request says about its tokens.
     pub(crate) estimate: Estimate,
     /// What the call under way, or the last one, is reckoned to take.
@@ -70,6 +72,13 @@ enum Place {
     Elsewhere,
 }
 
+/// What was read out of a request for those who choose a key.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) estimate: Estimate,
+    pub(crate) affinity: u64,
+}
+
 impl Job {
     /// A new job, and where its ending will come.
     pub(crate) fn new(
@@ -77,7 +86,7 @@ impl Job {
         request: Request,
         terms: Terms,
         progress: Progress,
-        estimate: Estimate,
+        Asked { estimate, affinity }: Asked,
         routing: u64,
         hub: Arc<Hub>,
     ) -> (Self, oneshot::Receiver<Ending>) {
@@ -88,6 +97,7 @@ impl Job {
             terms,
             progress,
             attempts: Vec::new(),
+            affinity,
             estimate,
             tokens: Tokens::NONE,
             floor: Tokens::NONE,

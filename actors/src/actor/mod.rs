@@ -24,4 +24,5 @@ pub(crate) mod hub;
 
 pub(crate) mod routing;
 
+mod joined;
 mod memory;

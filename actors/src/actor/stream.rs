@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::stream::Fuse;
 use futures_util::{Stream, StreamExt};
 use tokio::time::{Sleep, timeout_at};
@@ -22,6 +22,7 @@ use crate::secret::Secret;
 use crate::upstream::{BodyStream, TransportError};
 
 use super::call::{Late, Limits, Line, Slip, scrub_fault, transport_fault, without_words};
+use super::joined::Joined;
 use super::message::End;
 
 /// A stream is held back no longer than this before it is committed without content.
@@ -31,7 +32,7 @@ const HELD_BYTES_MAX: usize = 256 << 10;
 
 /// A stream whose first content has come.
 pub(crate) struct Begun {
-    held: BytesMut,
+    held: Joined,
     body: Fuse<BodyStream>,
     splitter: Splitter,
     reader: Box<dyn StreamReader>,
@@ -65,11 +66,11 @@ pub(crate) async fn begin(
     let mut body = body.fuse();
     let mut splitter = Splitter::default();
     let mut reader = line.dialect.stream_reader();
-    let mut held = BytesMut::new();
+    let mut held = Joined::default();
     let mut held_events = 0;
     loop {
         while let Some(raw) = next_event(&mut splitter)? {
-            held.extend_from_slice(&raw);
+            held.push(raw.clone());
             held_events += 1;
             let end = match reader.read(&Event::parse(&raw)) {
                 EventMeaning::Failed(fault) => {
@@ -121,8 +122,11 @@ pub(crate) struct Handed {
     line: Arc<Line>,
     slip: Option<Slip>,
     paid: Option<RetryKind>,
-    /// Runs only while the caller waits for the provider: a slow caller is not the provider's fault.
-    idle: Pin<Box<Sleep>>,
+    /// Rings at `due` or before: to set it anew for each piece would cost more than the piece.
+    alarm: Pin<Box<Sleep>>,
+    /// When the next piece must have come. Counts only while the caller waits for the provider: a slow caller is
+    /// not the provider's fault.
+    due: Moment,
     waiting: Waiting,
     failure: Option<TransportError>,
     /// Ready when the grace of a drain is over.
@@ -139,32 +143,30 @@ enum Waiting {
 impl Handed {
     pub(crate) fn new(begun: Begun, line: Arc<Line>, slip: Slip, paid: Option<RetryKind>) -> Self {
         let clock = line.hub.clock;
-        let idle = Box::pin(tokio::time::sleep_until(clock.instant(clock.now() + begun.limits.idle)));
+        let due = (clock.now() + begun.limits.idle).min(begun.limits.last());
+        let alarm = Box::pin(tokio::time::sleep_until(clock.instant(due)));
         let mut signal = line.hub.cut_off.subscribe();
         // The sender lives in the hub, which the line holds.
         let cut_off = Box::pin(async move { drop(signal.wait_for(|cut| *cut).await) });
-        Self { begun, line, slip: Some(slip), paid, idle, waiting: Waiting::No, failure: None, cut_off }
+        Self { begun, line, slip: Some(slip), paid, alarm, due, waiting: Waiting::No, failure: None, cut_off }
     }
 
     /// Reads the whole events that have come; gives their bytes, and the fault if one tells of it.
     fn take_events(&mut self) -> Result<Bytes, Fault> {
-        let mut bytes = std::mem::take(&mut self.begun.held);
         loop {
-            let event = self.begun.splitter.next_event();
-            let raw = match event {
+            let raw = match self.begun.splitter.next_event() {
                 Ok(Some(raw)) => raw,
-                Ok(None) => return Ok(bytes.freeze()),
+                Ok(None) => return Ok(self.begun.held.take()),
                 Err(error) => return Err(Fault::new(Reason::Cut, error.to_string())),
             };
             match self.begun.reader.read(&Event::parse(&raw)) {
                 EventMeaning::Failed(fault) => {
-                    self.begun.held = bytes;
                     return Err(scrubbed(&self.line.secret, &mut *self.begun.reader, fault, raw).0);
                 }
                 EventMeaning::Done => self.begun.end = Seen::Done,
                 EventMeaning::Content | EventMeaning::Prelude => {}
             }
-            bytes.extend_from_slice(&raw);
+            self.begun.held.push(raw);
         }
     }
 
@@ -175,7 +177,7 @@ impl Handed {
         if let Some(slip) = self.slip.take() {
             slip.settle(End::Failed { fault, back: None });
         }
-        let held = std::mem::take(&mut self.begun.held).freeze();
+        let held = self.begun.held.take();
         if held.is_empty() {
             return Poll::Ready(Some(Err(error)));
         }
@@ -208,19 +210,25 @@ impl Handed {
     }
 
     fn overdue(&mut self, task: &mut Context<'_>) -> Option<Fault> {
+        let clock = self.line.hub.clock;
+        let limits = self.begun.limits;
         if self.waiting == Waiting::No {
             self.waiting = Waiting::Yes;
-            let clock = self.line.hub.clock;
-            let by = (clock.now() + self.begun.limits.idle).min(self.begun.limits.last());
-            self.idle.as_mut().reset(clock.instant(by));
+            self.due = (clock.now() + limits.idle).min(limits.last());
         }
-        self.idle.as_mut().poll(task).is_ready().then(|| {
-            let now = self.line.hub.clock.now();
-            match self.begun.limits.overrun(now, "the stream stopped coming") {
-                Late::Deadline => Fault::new(Reason::DeadlineOver, "the deadline passed inside the stream"),
-                Late::Stalled(fault) => fault,
+        while self.alarm.as_mut().poll(task).is_ready() {
+            let now = clock.now();
+            if now >= self.due {
+                return Some(match limits.overrun(now, "the stream stopped coming") {
+                    Late::Deadline => {
+                        Fault::new(Reason::DeadlineOver, "the deadline passed inside the stream")
+                    }
+                    Late::Stalled(fault) => fault,
+                });
             }
-        })
+            self.alarm.as_mut().reset(clock.instant(self.due));
+        }
+        None
     }
 }
 

@@ -3,6 +3,7 @@
 //! A dialect knows headers, bodies and events of one family of APIs. It knows
 //! nothing of keys' states, of clocks or of sockets.
 
+pub(crate) mod affinity;
 mod anthropic;
 mod calendar;
 mod gemini;

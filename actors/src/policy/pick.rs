@@ -126,9 +126,11 @@ impl Picker {
 
     /// The key that is to serve next, of those that are ready and that `fits` accepts.
     /// `avoid` is chosen only if there is no other.
+    /// `affinity` is equal for jobs that should share a key, if they may.
     pub fn pick(
         &mut self,
         avoid: Option<KeyIndex>,
+        affinity: u64,
         fits: impl Fn(KeyIndex) -> bool,
         rng: &mut fastrand::Rng,
     ) -> Option<KeyIndex> {
@@ -141,6 +143,9 @@ impl Picker {
                 self.after_last().filter(|key| preferred(*key)).min_by_key(|key| self.in_flight(*key))
             }
             Pick::Fastest => self.faster_of_two(preferred, rng),
+            Pick::Sticky => {
+                self.ready().filter(|key| preferred(*key)).max_by_key(|key| attraction(affinity, *key))
+            }
         };
         let picked = picked.or_else(|| avoid.filter(|key| self.is_ready(*key) && fits(*key)));
         if let Some(key) = picked
@@ -236,6 +241,17 @@ impl Picker {
     }
 }
 
+/// How much a key draws such jobs. The most attractive of the ready keys serves (rendezvous hashing), so one that
+/// rests or leaves moves its own jobs and no others, and they spread over all that are left.
+///
+/// The mixing is that of `SplitMix64` (Steele et al., 2014): every bit of both reaches all of the result.
+const fn attraction(affinity: u64, key: KeyIndex) -> u64 {
+    let seed = affinity ^ (key.0 as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -258,7 +274,7 @@ mod tests {
         }
 
         fn next(&mut self) -> Option<usize> {
-            self.picker.pick(None, |_| true, &mut self.rng).map(|key| key.0)
+            self.picker.pick(None, 0, |_| true, &mut self.rng).map(|key| key.0)
         }
 
         fn next_many(&mut self, count: usize) -> Vec<usize> {
@@ -332,6 +348,27 @@ mod tests {
     }
 
     #[test]
+    fn sticky_keeps_what_belongs_together_and_moves_only_what_it_must() {
+        let mut story = Story::of(Pick::Sticky, &[1; 8]);
+        let at = |story: &mut Story, affinity| {
+            story.picker.pick(None, affinity, |_| true, &mut story.rng).map_or(99, |key| key.0)
+        };
+        let before: Vec<usize> = (0..800).map(|affinity| at(&mut story, affinity)).collect();
+        for key in 0..8 {
+            let share = before.iter().filter(|chosen| **chosen == key).count();
+            assert!((70..=130).contains(&share), "key {key} draws {share} of 800");
+        }
+        story.ready(3, false);
+        for (affinity, key) in before.iter().enumerate() {
+            let now = at(&mut story, affinity as u64);
+            assert!(if *key == 3 { now != 3 } else { now == *key }, "{affinity}");
+        }
+        story.ready(3, true);
+        let after: Vec<usize> = (0..800).map(|affinity| at(&mut story, affinity)).collect();
+        assert_eq!(before, after);
+    }
+
+    #[test]
     fn a_place_is_empty_and_used_again_and_the_order_is_the_configurations() {
         let mut story = Story::of(Pick::PrimaryFirst, &[1, 1, 1]);
         story.took(0, 900);
@@ -355,11 +392,11 @@ mod tests {
         for (_, pick) in Pick::ALL {
             let mut story = Story::of(pick, &[1, 1]);
             let avoid = Some(KeyIndex(0));
-            assert_eq!(story.picker.pick(avoid, |_| true, &mut story.rng), Some(KeyIndex(1)), "{pick:?}");
+            assert_eq!(story.picker.pick(avoid, 0, |_| true, &mut story.rng), Some(KeyIndex(1)), "{pick:?}");
             story.ready(1, false);
-            assert_eq!(story.picker.pick(avoid, |_| true, &mut story.rng), avoid, "{pick:?}");
+            assert_eq!(story.picker.pick(avoid, 0, |_| true, &mut story.rng), avoid, "{pick:?}");
             story.ready(0, false);
-            assert_eq!(story.picker.pick(avoid, |_| true, &mut story.rng), None, "{pick:?}");
+            assert_eq!(story.picker.pick(avoid, 0, |_| true, &mut story.rng), None, "{pick:?}");
         }
     }
 
@@ -367,7 +404,7 @@ mod tests {
         /// Whoever is picked is ready and fits; if such a key exists, one is picked.
         #[test]
         fn picks_a_fitting_ready_key_if_there_is_one(
-            strategy in 0usize..5,
+            strategy in 0usize..6,
             steps in proptest::collection::vec((0usize..6, any::<bool>(), any::<u8>()), 1..100),
         ) {
             let mut story = Story::of(Pick::ALL[strategy].1, &[1, 2, 3, 4, 5, 6]);
@@ -376,7 +413,7 @@ mod tests {
                 story.ready(key, is_ready);
                 ready[key] = is_ready;
                 let fits = |key: KeyIndex| mask & (1 << key.0) != 0;
-                let picked = story.picker.pick(Some(KeyIndex(key)), fits, &mut story.rng);
+                let picked = story.picker.pick(Some(KeyIndex(key)), mask.into(), fits, &mut story.rng);
                 let possible = (0..6).any(|key| ready[key] && fits(KeyIndex(key)));
                 prop_assert_eq!(picked.is_some(), possible);
                 prop_assert!(picked.is_none_or(|key| ready[key.0] && fits(key)));

@@ -53,8 +53,8 @@ impl Reckoner {
     pub fn reckon(&self, counting: Counting, model: &Model, estimate: &Estimate, room: u64) -> Tokens {
         let most = estimate.most();
         let output = match (counting, most) {
-            (Counting::UpFront, Some(most)) => most,
-            (Counting::UpFront | Counting::Used, _) => {
+            (Counting::UpFront | Counting::Corrected, Some(most)) => most,
+            (Counting::UpFront | Counting::Corrected | Counting::Used, _) => {
                 let known = self.models.get(model).map(|answers| answers.expected());
                 let expected =
                     known.unwrap_or_else(|| OUTPUT_FIRST_GUESS.saturating_mul(estimate.answers.max(1)));
@@ -84,7 +84,7 @@ impl Reckoner {
 pub fn floor(counting: Counting, estimate: &Estimate) -> Tokens {
     match counting {
         Counting::UpFront => Tokens { input: estimate.input, output: estimate.most().unwrap_or(0) },
-        Counting::Used => Tokens::NONE,
+        Counting::Corrected | Counting::Used => Tokens::NONE,
     }
 }
 
@@ -112,6 +112,7 @@ mod tests {
         }
         assert_eq!(output(&reckoner, Counting::UpFront, &ASKED), 2_000, "as the provider does");
         assert_eq!(output(&reckoner, Counting::UpFront, &UNSAID), 81);
+        assert_eq!(output(&reckoner, Counting::Corrected, &ASKED), 2_000, "until the answer tells");
         assert_eq!(output(&reckoner, Counting::Used, &ASKED), 81);
         assert_eq!(output(&reckoner, Counting::Used, &Estimate { output_max: Some(5), ..ASKED }), 10);
         let other = reckoner.reckon(Counting::Used, &"n".into(), &UNSAID, u64::MAX);

@@ -12,6 +12,7 @@ mod reload;
 mod rotation;
 mod scenario;
 mod secrecy;
+mod sticky;
 mod streaming;
 mod telling;
 mod tokens;

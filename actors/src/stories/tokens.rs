@@ -53,7 +53,7 @@ fn used(input: u64, output: u64) -> Step {
 
 #[test]
 fn what_was_reckoned_up_front_stays_and_what_was_counted_is_given_back() {
-    for (counting, calls) in [(Counting::UpFront, 4), (Counting::Used, 20)] {
+    for (counting, calls) in [(Counting::UpFront, 4), (Counting::Corrected, 20), (Counting::Used, 20)] {
         let limits = windows(&[(1_000, Dimension::Tokens)]);
         let scenario = Scenario::keys(["a"]).each_key(|key| key.limits = limits.clone());
         // Asked for 247; three of prompt and four of answer were used.

@@ -25,7 +25,10 @@ use crate::batch::input::hash::RowHash;
 use crate::batch::input::seen::Seen;
 use crate::exit::UsageError;
 
-use refuse::{agree, cant_go_on, cant_write, errors_hash, has_text, lock, refuse_locked, refuse_strange};
+use refuse::{
+    agree, cant_go_on, cant_write, errors_hash, has_text, lock, refuse_homeless, refuse_locked,
+    refuse_strange,
+};
 use spool::{Spooled, ordered, ordered_stream, spool_out};
 
 /// Where the answers go, and what becomes of those that are there.
@@ -92,6 +95,8 @@ pub struct Resumed {
     pub may_pass: u64,
     /// Whether the last run was cut off, so that something had to be repaired.
     pub is_repaired: bool,
+    /// Lines that OUT had for certain and has no more; their rows run again.
+    pub gone: u64,
 }
 
 impl Output {
@@ -125,6 +130,8 @@ impl Output {
         }
         let errors = spec.errors.clone().unwrap_or_else(|| errors_beside(path));
         let paths = Paths { out: path.clone(), errors };
+        refuse_homeless(&paths.out)?;
+        refuse_homeless(&paths.errors)?;
         if spec.existing == Existing::Replace {
             refuse_locked(&paths)?;
             paths.remove_all().map_err(|error| cant_write(path, &error))?;
@@ -136,6 +143,7 @@ impl Output {
         let errors = match &spec.errors {
             None => ErrorFile::none(),
             Some(path) => {
+                refuse_homeless(path)?;
                 if spec.existing == Existing::Replace {
                     // It may not be there.
                     let _ = fs::remove_file(path);
@@ -290,7 +298,8 @@ fn files(paths: &Paths, order: Order, journal: File) -> anyhow::Result<Files> {
 
 const fn nothing() -> Recovered {
     let ends = Ends { out: 0, errors: 0, tail: 0 };
-    Recovered { ends, journal_bytes: RECORD_BYTES as u64, lines: 0, is_tidy: true, is_repaired: false }
+    let journal_bytes = RECORD_BYTES as u64;
+    Recovered { ends, journal_bytes, lines: 0, is_tidy: true, is_repaired: false, gone: 0 }
 }
 
 const fn retry(spec: &OutputSpec) -> Retry {
@@ -302,7 +311,7 @@ const fn retry(spec: &OutputSpec) -> Retry {
 
 /// Tells the reader which rows have their line.
 fn remember(journal: &File, found: &Recovered, retry: Retry, seen: &mut Seen) -> io::Result<Resumed> {
-    let mut resumed = Resumed { is_repaired: found.is_repaired, ..Resumed::default() };
+    let mut resumed = Resumed { is_repaired: found.is_repaired, gone: found.gone, ..Resumed::default() };
     each_line(journal, found, |line| {
         match line.kind {
             Kind::MayPass => resumed.may_pass += 1,

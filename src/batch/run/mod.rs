@@ -2,6 +2,8 @@
 
 pub(in crate::batch) mod drive;
 #[cfg(test)]
+mod drive_tests;
+#[cfg(test)]
 mod limits_tests;
 pub(in crate::batch) mod stop;
 pub(in crate::batch) mod whole;

@@ -93,8 +93,13 @@ impl Args {
             self.limits.refuse_unpriced(&self.input, done, session.config(), &mut screen)?;
         }
         let options = self.told(window);
-        let reporting = self.show.reporting(self.input.path(), self.output.path(), source, options)?;
-        let output = self.output.open(&self.input)?;
+        let configured = session.config().path.as_deref();
+        let mut taken = vec![(self.input.path(), "the input"), (self.output.path(), "the output")];
+        let errors = self.output.errors();
+        taken.extend(errors.as_deref().map(|path| (path, "the error file")));
+        taken.extend(configured.map(|path| (path, "the configuration")));
+        let reporting = self.show.reporting(&taken, &self.subject(), source, options)?;
+        let output = self.output.open(&self.input, configured)?;
         if let Some(resumed) = output.resumed() {
             self.output.tell_resumed(resumed);
         }
@@ -123,6 +128,11 @@ impl Args {
         }
         reported?;
         Ok(summary.exit())
+    }
+
+    /// What a report is about.
+    fn subject(&self) -> String {
+        format!("{} → {}", self.input.path().display(), self.output.path().display())
     }
 
     /// The options of the run that a report tells.
@@ -182,7 +192,7 @@ mod tests {
 
     fn opened(words: &[&str]) -> anyhow::Result<batch::Output> {
         let args = args(words);
-        args.output.open(&args.input)
+        args.output.open(&args.input, None)
     }
 
     fn hint_of<T>(result: anyhow::Result<T>) -> UsageError {

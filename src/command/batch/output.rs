@@ -60,17 +60,30 @@ impl OutputArgs {
         is_dash(&self.output)
     }
 
+    /// Where the rows that failed go.
+    pub(super) fn errors(&self) -> Option<PathBuf> {
+        let is_file = !self.is_stdout();
+        self.errors.clone().or_else(|| is_file.then(|| errors_beside(&self.output)))
+    }
+
     /// Opens the output before the run, so that a wrong path costs no calls.
     ///
     /// # Errors
-    /// [`UsageError`] if it can't be written, is the input, or is a stranger's.
-    pub(super) fn open(&self, input: &InputArgs) -> anyhow::Result<Output> {
-        let is_file = !self.is_stdout();
-        let errors = self.errors.clone().or_else(|| is_file.then(|| errors_beside(&self.output)));
-        for (path, name) in [(Some(&self.output), "the output"), (errors.as_ref(), "the error file")] {
-            if let Some(path) = path.filter(|path| is_same_file(input.path(), path)) {
+    /// [`UsageError`] if it can't be written, is the input or the configuration, or is a stranger's.
+    pub(super) fn open(&self, input: &InputArgs, config: Option<&Path>) -> anyhow::Result<Output> {
+        let errors = self.errors();
+        let written =
+            [(Some(&self.output), "the output", "--output"), (errors.as_ref(), "the error file", "--errors")];
+        for (path, name, flag) in written {
+            let Some(path) = path else { continue };
+            if is_same_file(input.path(), path) {
                 let problem = format!("{} is the input as well as {name}", path.display());
                 let hint = "give the input another name, or the output with --output".to_owned();
+                return Err(UsageError { problem, hint }.into());
+            }
+            if config.is_some_and(|config| is_same_file(config, path)) {
+                let problem = format!("{} is the configuration as well as {name}", path.display());
+                let hint = format!("choose another name with {flag}");
                 return Err(UsageError { problem, hint }.into());
             }
         }
@@ -118,9 +131,12 @@ impl OutputArgs {
 
     /// Tells what earlier runs have left.
     pub(super) fn tell_resumed(&self, resumed: Resumed) {
-        let Resumed { done, may_pass, is_repaired } = resumed;
-        let repaired =
-            if is_repaired { "; what the last run was writing when it was cut off is repaired" } else { "" };
+        let Resumed { done, may_pass, is_repaired, gone } = resumed;
+        let repaired = match (gone, is_repaired) {
+            (0, false) => String::new(),
+            (0, true) => "; what the last run was writing when it was cut off is repaired".to_owned(),
+            (gone, _) => format!("; {} lines that it had are gone, their rows run again", count(gone)),
+        };
         say(&format!("goes on with {}: {} rows are done{repaired}", self.output.display(), count(done)));
         if may_pass > 0 {
             let rows = count(may_pass);

@@ -53,23 +53,23 @@ impl ShowArgs {
         if self.quiet { Screen::Quiet } else { engine::screen(style) }
     }
 
-    /// Prepares the report, if one is wanted: a wrong path is told before the run.
+    /// Prepares the report of `subject`, if one is wanted: a wrong path, or one of `taken`, is told before the run.
     ///
     /// # Errors
     /// If it can't be written.
     pub(super) fn reporting(
         &self,
-        input: &Path,
-        output: &Path,
+        taken: &[(&Path, &str)],
+        subject: &str,
         source: &Source,
         options: Vec<Setting>,
     ) -> anyhow::Result<Option<Reporting>> {
         let Some(path) = &self.report else {
             return Ok(None);
         };
-        let file = ReportFile::at(path, &[(input, "the input"), (output, "the output")])?;
+        let file = ReportFile::at(path, taken)?;
         let began = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC");
-        let subject = format!("{} → {}, {began}", input.display(), output.display());
+        let subject = format!("{subject}, {began}");
         let mut settings = vec![Setting::Section { name: "options of the run".to_owned(), inside: options }];
         settings.extend(report::settings(&config::show(source)?));
         Ok(Some(Reporting { file, recorder: Recorder::on(), subject, settings }))

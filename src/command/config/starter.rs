@@ -13,7 +13,7 @@ const HEAD: &str = r"# Keywheel's configuration. Every field: docs/configuration
 
 const ROTATION: &str = r#"
 # [rotation]                              # also per provider and per key; the nearest wins
-# pick = "round_robin"                    # weighted | least_in_flight | fastest | primary_first
+# pick = "round_robin"                    # weighted | least_in_flight | fastest | primary_first | sticky
 # max_failures = 5                        # unclassified failures in a row that make a key fail
 # failure_reset = "24h"                   # failures older than this are forgotten
 # rate_limit_backoff = "60s"              # longest rest after a throttle that named none

@@ -128,7 +128,7 @@ pub(in crate::config) const PROVIDER: &[Field] = &[
     ),
     field(
         "token_counting",
-        "Which tokens count in its limits: what is reckoned up front and never given back, or what was used.",
+        "Which tokens count in its limits: those reckoned up front, those as corrected after the call, or those used.",
         Kind::Choice(countings),
         Usual::Words("as its dialect does: `up_front` for openai, else `used`"),
     ),

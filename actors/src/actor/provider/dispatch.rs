@@ -166,14 +166,25 @@ impl Provider {
 
     /// What a job asks of a key.
     pub(super) fn wish(&self, job: &Job) -> Wish {
-        Wish { job: job.id, model: job.model().clone(), tokens: self.reckon(job), avoid: job.avoid }
+        Wish {
+            job: job.id,
+            model: job.model().clone(),
+            tokens: self.reckon(job),
+            avoid: job.avoid,
+            affinity: job.affinity,
+        }
     }
 
     /// A ready key that can serve such a job.
     pub(super) fn choose(&mut self, wish: &Wish, now: Moment) -> Option<KeyIndex> {
         let Self { children, groups, lane_rests, held, picker, rng, .. } = self;
         let room = Room { children, groups, lane_rests, held: held.as_ref(), now };
-        picker.pick(wish.avoid, |key| room.has(key, Some(wish.job), &wish.model, wish.tokens), rng)
+        picker.pick(
+            wish.avoid,
+            wish.affinity,
+            |key| room.has(key, Some(wish.job), &wish.model, wish.tokens),
+            rng,
+        )
     }
 
     /// Credits in the ring that such jobs could be sent against.
@@ -394,6 +405,7 @@ pub(super) struct Wish {
     pub(super) model: Model,
     pub(super) tokens: Tokens,
     avoid: Option<KeyIndex>,
+    affinity: u64,
 }
 
 /// What is known of the room that keys have.

@@ -1,5 +1,6 @@
 //! One call: it owns its connection until its answer has ended well.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -48,16 +49,18 @@ pub(super) async fn exchange(request: Request, dialling: Dialling) -> Result<Res
             // Rare and large: it isn't part of each call's future.
             None => Box::pin(connect(&origin, &dialling.tls, dialling.within)).await?,
         };
+        tracing::trace!(server = origin.authority, method = %method, is_reused, "request leaves");
         let mut exchange = Exchange {
             socket,
+            outbox,
             inbox: Inbox::new(),
             method: &method,
             reader: HeadReader::default(),
             sending: Sending::Under,
         };
-        match std::future::poll_fn(|task| exchange.poll_head(&mut outbox, task)).await {
+        match poll_fn(|task| exchange.poll_head(task)).await {
             Ok(head) => return Ok(exchange.respond(head, &origin)),
-            Err(_) if is_reused && !outbox.has_begun() => {}
+            Err(_) if is_reused && !exchange.outbox.has_begun() => outbox = exchange.outbox,
             Err(error) => return Err(error),
         }
     }
@@ -66,6 +69,7 @@ pub(super) async fn exchange(request: Request, dialling: Dialling) -> Result<Res
 /// A request on its way out and its answer's head on its way in.
 struct Exchange<'a> {
     socket: Socket,
+    outbox: Outbox,
     inbox: Inbox,
     method: &'a Method,
     reader: HeadReader,
@@ -83,17 +87,13 @@ enum Sending {
 
 impl Exchange<'_> {
     /// Sends and receives at once: a server may answer a long request before it has read all of it.
-    fn poll_head(
-        &mut self,
-        outbox: &mut Outbox,
-        task: &mut Context<'_>,
-    ) -> Poll<Result<Head, TransportError>> {
+    fn poll_head(&mut self, task: &mut Context<'_>) -> Poll<Result<Head, TransportError>> {
         if let Sending::Under = self.sending
-            && let Poll::Ready(sent) = self.socket.poll_write(outbox, task)
+            && let Poll::Ready(sent) = self.socket.poll_write(&mut self.outbox, task)
         {
             self.sending = match sent {
                 Ok(()) => Sending::Sent,
-                Err(error) if outbox.has_begun() => Sending::Broken(error),
+                Err(error) if self.outbox.has_begun() => Sending::Broken(error),
                 Err(error) => return Poll::Ready(Err(self.lost(&error))),
             };
         }
@@ -124,10 +124,15 @@ impl Exchange<'_> {
 
     fn respond(self, head: Head, origin: &Arc<Origin>) -> Response {
         let Head { status, headers, framing, connection } = head;
-        let is_sent = matches!(self.sending, Sending::Sent);
+        tracing::trace!(server = origin.authority, %status, ?framing, ?connection, "answer begins");
+        let (unsent, is_sent) = match self.sending {
+            Sending::Under => (Some(Box::new(self.outbox)), false),
+            Sending::Sent => (None, true),
+            Sending::Broken(_) => (None, false),
+        };
         let home = (is_sent && connection == Connection::Keep).then(|| Arc::clone(origin));
-        let decoder = Decoder::new(framing);
-        let mut body = Body { decoder, inbox: self.inbox, open: Some(Open { socket: self.socket, home }) };
+        let open = Some(Open { socket: self.socket, unsent, home });
+        let mut body = Body { decoder: Decoder::new(framing), inbox: self.inbox, open };
         body.release_if_whole();
         Response { status, headers, body: Box::pin(body) }
     }
@@ -147,8 +152,21 @@ struct Body {
 
 struct Open {
     socket: Socket,
+    /// The rest of a request that was answered before its end. The server may want it before it goes on.
+    unsent: Option<Box<Outbox>>,
     /// Where the connection goes after a good end; nowhere if it must be closed.
     home: Option<Arc<Origin>>,
+}
+
+impl Open {
+    /// Sends what can be sent. A server that takes no more has said so in its answer.
+    fn send_on(&mut self, task: &mut Context<'_>) {
+        if let Some(outbox) = &mut self.unsent
+            && self.socket.poll_write(outbox, task).is_ready()
+        {
+            self.unsent = None;
+        }
+    }
 }
 
 impl Body {
@@ -157,9 +175,10 @@ impl Body {
     /// tell what comes next.
     fn release_if_whole(&mut self) {
         if self.decoder.is_whole()
-            && let Some(Open { socket, home: Some(origin) }) = self.open.take()
+            && let Some(Open { socket, unsent: None, home: Some(origin) }) = self.open.take()
             && self.inbox.buffer.is_empty()
         {
+            tracing::trace!(server = origin.authority, "connection waits for its next call");
             origin.give_back(socket);
         }
     }
@@ -189,6 +208,7 @@ impl Stream for Body {
                 this.release_if_whole();
                 return Poll::Ready(None);
             }
+            open.send_on(task);
             match ready!(open.socket.poll_read(&mut this.inbox, task)) {
                 Ok(0) => match this.decoder.close() {
                     AtClose::Whole => this.open = None,

@@ -27,6 +27,7 @@ pub(super) async fn connect(
     tls: &Arc<rustls::ClientConfig>,
     within: Duration,
 ) -> Result<Socket, TransportError> {
+    tracing::debug!(server = origin.authority, "connecting");
     let connected = timeout(within, async {
         let tcp = reach(addresses(origin).await?).await?;
         match &origin.security {

@@ -106,3 +106,92 @@ async fn sweep(origin: Weak<Origin>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::net;
+
+    use tokio::net::TcpStream;
+    use tokio::runtime::Builder;
+    use tokio::time::advance;
+
+    use super::super::target::Targets;
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A server, an origin that leads to it, and a clock that stands still.
+    struct Desk {
+        listener: net::TcpListener,
+        origin: Arc<Origin>,
+    }
+
+    impl Desk {
+        fn story(tell: impl AsyncFnOnce(Desk)) {
+            let listener = net::TcpListener::bind("127.0.0.1:0").expect("a port");
+            let address = listener.local_addr().expect("it listens");
+            let target = Targets::default().of(&format!("http://{address}").into()).expect("an address");
+            let desk = Desk { listener, origin: Arc::clone(&target.origin) };
+            let runtime = Builder::new_current_thread().enable_all().start_paused(true).build();
+            runtime.expect("a runtime").block_on(tell(desk));
+        }
+
+        /// Puts a connection on the shelf. Gives its other end.
+        fn give_back(&self) -> net::TcpStream {
+            let near = net::TcpStream::connect(self.listener.local_addr().expect("it listens"));
+            let near = near.expect("a connection");
+            near.set_nonblocking(true).expect("a socket");
+            let near = TcpStream::from_std(near).expect("a socket");
+            self.origin.give_back(Socket::Plain(near));
+            self.listener.accept().expect("a connection").0
+        }
+    }
+
+    fn leads_to(socket: Option<Socket>, peer: &net::TcpStream) -> bool {
+        let Some(Socket::Plain(near)) = socket else { return false };
+        near.local_addr().ok() == peer.peer_addr().ok()
+    }
+
+    #[test]
+    fn the_one_used_last_is_used_next() {
+        Desk::story(async |desk| {
+            let peers = [desk.give_back(), desk.give_back(), desk.give_back()];
+            for peer in peers.iter().rev() {
+                assert!(leads_to(desk.origin.take_idle(), peer));
+            }
+            assert!(desk.origin.take_idle().is_none());
+        });
+    }
+
+    #[test]
+    fn what_is_too_old_is_not_used() {
+        Desk::story(async |desk| {
+            let _old = desk.give_back();
+            advance(10 * SECOND).await;
+            let young = desk.give_back();
+            advance(49 * SECOND).await;
+            assert!(leads_to(desk.origin.take_idle(), &young));
+            assert!(desk.origin.take_idle().is_none());
+        });
+    }
+
+    #[test]
+    fn what_is_too_old_is_closed_also_when_nobody_calls() {
+        Desk::story(async |desk| {
+            let mut old = desk.give_back();
+            tokio::time::sleep(10 * SECOND).await;
+            let mut young = desk.give_back();
+            tokio::time::sleep(42 * SECOND).await;
+            assert_eq!(old.read(&mut [0]).ok(), Some(0));
+            young.set_nonblocking(true).expect("a socket");
+            assert!(young.read(&mut [0]).is_err());
+            tokio::time::sleep(10 * SECOND).await;
+            assert_eq!(young.read(&mut [0]).ok(), Some(0));
+            // Another sweeper comes for those that are given back later.
+            let mut later = desk.give_back();
+            tokio::time::sleep(52 * SECOND).await;
+            assert_eq!(later.read(&mut [0]).ok(), Some(0));
+        });
+    }
+}

@@ -27,6 +27,8 @@ pub(in crate::batch::output) struct Recovered {
     pub is_tidy: bool,
     /// Whether anything was behind these ends.
     pub is_repaired: bool,
+    /// Lines that were certain once and aren't there any more.
+    pub gone: u64,
 }
 
 /// Why a run can't go on.
@@ -35,6 +37,9 @@ pub(in crate::batch::output) enum RecoverError {
     /// A line isn't the one that was written.
     #[error("line {0} isn't as it was written")]
     Edited(u64),
+    /// So many lines are in OUT still, but not what belongs to them in the error file.
+    #[error("the error file is shorter than it was, by what belongs to {0} lines")]
+    ErrorsGone(u64),
     /// A file can't be read.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -46,16 +51,29 @@ pub(in crate::batch::output) enum RecoverError {
 /// [`RecoverError`].
 pub(in crate::batch::output) fn recover(files: &mut Files) -> Result<Recovered, RecoverError> {
     let lengths = Lengths::of(files)?;
+    refuse_errors_gone(files, lengths)?;
     let mut lines_max = u64::MAX;
     loop {
         let (found, certain_lines) = last_commit(&files.journal, lengths, lines_max)?;
         match first_unlike(files, &found)? {
-            None => return Ok(found),
+            None => return Ok(Recovered { gone: certain_lines.saturating_sub(found.lines), ..found }),
             // What follows a line that is missing is missing too.
             Some(Unlike { line, why: Why::Missing }) => lines_max = line,
             Some(Unlike { line, why: Why::Differs }) if line >= certain_lines => lines_max = line,
             Some(Unlike { line, why: Why::Differs }) => return Err(RecoverError::Edited(line + 1)),
         }
+    }
+}
+
+/// An error file that was certain and is gone, or shorter, was moved or edited by somebody. All lines since its
+/// end would have to run again, answers that are still in OUT among them: that isn't done unasked.
+fn refuse_errors_gone(files: &Files, lengths: Lengths) -> Result<(), RecoverError> {
+    let whole_errors = Ends { errors: u64::MAX, ..lengths.ends };
+    let (by_out, certain) = last_commit(&files.journal, Lengths { ends: whole_errors, ..lengths }, u64::MAX)?;
+    let (by_both, _) = last_commit(&files.journal, lengths, u64::MAX)?;
+    match by_out.lines.min(certain).saturating_sub(by_both.lines) {
+        0 => Ok(()),
+        lines => Err(RecoverError::ErrorsGone(lines)),
     }
 }
 
@@ -87,8 +105,14 @@ fn length(file: &File) -> io::Result<u64> {
 fn last_commit(journal: &File, lengths: Lengths, lines_max: u64) -> io::Result<(Recovered, u64)> {
     let mut records = Records::of(journal)?;
     let (mut at, mut lines, mut committed, mut certain) = (RECORD_BYTES as u64, 0, 0, 0);
-    let mut found =
-        Recovered { ends: Ends::default(), journal_bytes: at, lines: 0, is_tidy: true, is_repaired: false };
+    let mut found = Recovered {
+        ends: Ends::default(),
+        journal_bytes: at,
+        lines: 0,
+        is_tidy: true,
+        is_repaired: false,
+        gone: 0,
+    };
     while let Some(record) = records.next_record()? {
         at += RECORD_BYTES as u64;
         match record {

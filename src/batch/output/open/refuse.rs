@@ -46,6 +46,18 @@ pub(super) fn refuse_strange(path: &Path, flag: &str) -> anyhow::Result<()> {
     Err(UsageError { problem, hint }.into())
 }
 
+/// Refuses a path whose directory isn't there: an error file is only made when a row fails, perhaps hours later.
+pub(super) fn refuse_homeless(path: &Path) -> anyhow::Result<()> {
+    let Some(home) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    match fs::metadata(home) {
+        Ok(about) if about.is_dir() => Ok(()),
+        Ok(_) => Err(cant_write(path, &io::ErrorKind::NotADirectory.into())),
+        Err(error) => Err(cant_write(path, &error)),
+    }
+}
+
 pub(super) fn has_text(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|about| about.len() > 0)
 }
@@ -94,6 +106,15 @@ pub(super) fn cant_go_on(paths: &Paths, error: RecoverError) -> anyhow::Error {
                 format!("{} was edited: line {line} isn't the one that was written", paths.out.display());
             let hint =
                 "bring it back as it was, choose another name with --output, or begin afresh with --force";
+            UsageError { problem, hint: hint.to_owned() }.into()
+        }
+        RecoverError::ErrorsGone(lines) => {
+            let problem = format!(
+                "{} is shorter than it was, or gone: {lines} rows would run again, whose lines are in {}",
+                paths.errors.display(),
+                paths.out.display(),
+            );
+            let hint = "bring it back as it was (to run its rows, copy it), or begin afresh with --force";
             UsageError { problem, hint: hint.to_owned() }.into()
         }
         RecoverError::Io(error) => {

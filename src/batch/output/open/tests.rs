@@ -257,7 +257,7 @@ fn failures_that_may_pass_run_again_if_they_are_to() {
     let run = Run { rows: rows.clone(), group: 5, end: End::Well };
     place.run(&run);
     let resumed = Output::open(&place.spec).unwrap().resumed().unwrap();
-    assert_eq!(resumed, Resumed { done: 12, may_pass: 2, is_repaired: false });
+    assert_eq!(resumed, Resumed { done: 12, may_pass: 2, is_repaired: false, gone: 0 });
     place.spec.existing = Existing::GoOn(Retry::WhatMayPass);
     assert_eq!(place.run(&run), [(0, 0), (6, 0)]);
     place.assert_holds(&rows.into_iter().collect());
