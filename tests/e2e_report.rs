@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use keywheel::sim::{Conduct, FaultRates, Latency, LimitSpec, Sim, SimSpec, provider_toml};
+use keywheel::sim::{Conduct, FaultRates, HeaderStyle, Latency, LimitSpec, Sim, SimSpec, provider_toml};
 use serde_json::{Value, json};
 
 use support::millis;
@@ -35,7 +35,7 @@ fn desk(sim: &Sim, rows: usize) -> Desk {
 /// Throttles, faults and a dead key: something in every picture.
 fn eventful() -> Sim {
     let faults = FaultRates { error: 0.1, ..FaultRates::default() };
-    let spec = SimSpec { faults, seed: 5, ..SimSpec::with_keys(4) };
+    let spec = SimSpec { faults, seed: 5, headers: HeaderStyle::None, ..SimSpec::with_keys(4) };
     let spec = spec.limited(LimitSpec::requests(8, millis(300))).first_byte(Latency::Fixed(millis(5)));
     start(spec.key(3, |key| key.conducting(Conduct::Invalid)))
 }

@@ -5,7 +5,7 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read as _;
 
@@ -100,8 +100,16 @@ struct Desktop {
     order: &'static str,
     /// The text of each row; a row is named by its place.
     texts: Vec<String>,
-    /// The lines of OUT after the last run.
-    lines: BTreeSet<String>,
+    /// What OUT has of each row since the last run.
+    done: BTreeMap<String, Done>,
+}
+
+/// A row that has its line.
+#[derive(Debug)]
+struct Done {
+    line: String,
+    /// What the row asked then.
+    asked: String,
 }
 
 impl Desktop {
@@ -111,7 +119,7 @@ impl Desktop {
         let sim = Sim::start_on_thread(spec).expect("port 0 is always free");
         let desk = Desk::new(&provider_toml(&sim.base_url(), sim.spec()));
         let texts = (0..ROWS).map(|number| format!("say {number}")).collect();
-        Self { sim, desk, out, order, texts, lines: BTreeSet::new() }
+        Self { sim, desk, out, order, texts, done: BTreeMap::new() }
     }
 
     fn take(&mut self, step: Step) {
@@ -184,19 +192,36 @@ impl Desktop {
         fs::write(self.desk.path("in.jsonl"), self.rows(0..self.texts.len())).expect("the directory is ours");
     }
 
-    /// Since it had made `calls`, the provider was called once for each line that is new, and for no other; and
-    /// no row has two lines.
+    /// Since it had made `calls`, the provider was called once for each row that is new or changed, and for no
+    /// other; and no row has two lines.
     #[track_caller]
     fn check(&mut self, calls: u64) {
         let text = self.read();
         assert!(text.is_empty() || text.ends_with('\n'), "a torn line: {text}");
-        let lines: BTreeSet<String> = text.lines().map(str::to_owned).collect();
-        let names: BTreeSet<String> = self.results().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names.len(), text.lines().count(), "a row has two lines:\n{text}");
-        let new: Vec<&String> = lines.difference(&self.lines).collect();
-        let called = new.iter().filter(|line| !line.contains("invalid_line")).count();
-        assert_eq!(self.sim.ledger().calls - calls, called as u64, "new are {new:#?}");
-        self.lines = lines;
+        let (mut done, mut called) = (BTreeMap::new(), 0);
+        for (line, (name, _)) in text.lines().zip(self.results()) {
+            let asked = self.asked(&name);
+            let entry = match self.done.remove(&name) {
+                Some(before) if before.line == line => before,
+                Some(before) if before.asked == asked => panic!("it was paid for again: {line}"),
+                Some(_) | None => {
+                    called += u64::from(asked != TORN);
+                    Done { line: line.to_owned(), asked }
+                }
+            };
+            assert!(done.insert(name, entry).is_none(), "a row has two lines: {line}");
+        }
+        assert!(self.done.is_empty(), "lines have got lost: {:#?}", self.done);
+        assert_eq!(self.sim.ledger().calls - calls, called, "{text}");
+        self.done = done;
+    }
+
+    /// What the row of that name asks by now.
+    fn asked(&self, name: &str) -> String {
+        match name.trim_matches('"').strip_prefix('r') {
+            Some(number) => self.texts[number.parse::<usize>().expect("its place")].clone(),
+            None => TORN.to_owned(),
+        }
     }
 
     fn read(&self) -> String {

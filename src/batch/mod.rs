@@ -28,6 +28,8 @@ pub use input::{
     Duplicate, Form, Input, OnDuplicate, Packing, Reading, RunId, Separator, Source, TableReading, Template,
     duplicates, table_by_name,
 };
-pub use output::{DoneBefore, Existing, Format, Order, Output, OutputSpec, Resumed, Retry, errors_beside};
+pub use output::{
+    DoneBefore, ERROR_FILE, Existing, Format, Order, Output, OutputSpec, Resumed, Retry, errors_beside,
+};
 pub use run::{Options, Stage, Stop, run};
 pub use show::{Progress, RowCounts};

@@ -20,6 +20,7 @@ pub fn report(summary: &Summary, style: Style) -> String {
     }
     lines.push(verdict(summary, style));
     lines.extend(before(summary));
+    lines.extend(skipped(summary));
     lines.extend(quota(summary));
     lines.push(calls(summary));
     if summary.tokens.input + summary.tokens.output > 0 {
@@ -52,6 +53,12 @@ fn verdict(summary: &Summary, style: Style) -> String {
 fn before(summary: &Summary) -> Option<String> {
     let done = (summary.done_before > 0).then_some(summary.done_before)?;
     Some(format!("before  {} rows had their line already", count(done)))
+}
+
+/// Nothing if every row had an id of its own.
+fn skipped(summary: &Summary) -> Option<String> {
+    let skipped = (summary.duplicates_skipped > 0).then_some(summary.duplicates_skipped)?;
+    Some(format!("skipped {} rows whose id stood on an earlier line", count(skipped)))
 }
 
 /// Nothing if no time passed to measure by.

@@ -24,6 +24,8 @@ pub struct Summary {
     pub rows: u64,
     /// Rows passed over because they have their line from an earlier run.
     pub done_before: u64,
+    /// Rows passed over because their id stood on an earlier line, as `--on-duplicate skip` wants.
+    pub duplicates_skipped: u64,
     /// Rows answered by a provider.
     pub ok: u64,
     /// Rows sent without success.
@@ -137,8 +139,10 @@ pub(in crate::batch) struct RowFacts {
     pub fault: Option<String>,
     /// Rows that the reader found and passed on.
     pub rows: u64,
-    /// Rows that it passed over.
+    /// Rows that it passed over: an earlier run has written them.
     pub done_before: u64,
+    /// Rows that it passed over: their id isn't new.
+    pub duplicates_skipped: u64,
     /// Rows read and not taken, or taken and left.
     pub not_run: u64,
     /// Lines that the output has taken for good.
@@ -170,6 +174,7 @@ impl Summary {
             fault: rows.fault,
             rows: rows.rows,
             done_before: rows.done_before,
+            duplicates_skipped: rows.duplicates_skipped,
             ok: tally.rows.ok,
             failed: tally.rows.failed,
             invalid: tally.rows.invalid,
@@ -303,6 +308,7 @@ pub(in crate::batch) mod tests {
             fault: None,
             rows,
             done_before: 0,
+            duplicates_skipped: 0,
             not_run: 0,
             written: rows,
             input_read_whole: true,
@@ -314,7 +320,7 @@ pub(in crate::batch) mod tests {
     fn the_names_in_json_are_stable() {
         let expected = serde_json::json!({
             "ending": "complete", "fault": null,
-            "rows": 100, "done_before": 0, "ok": 97, "failed": 2, "invalid": 1, "lost": 0, "not_run": 0, "input_read_whole": true,
+            "rows": 100, "done_before": 0, "duplicates_skipped": 0, "ok": 97, "failed": 2, "invalid": 1, "lost": 0, "not_run": 0, "input_read_whole": true,
             "makespan_s": 10.0, "ideal_makespan_s": 9.5, "utilisation": 0.95,
             "calls": 106, "throttled_calls": 3, "dead_key_calls": 1, "provider_fault_calls": 4,
             "waste": 4.0 / 97.0, "retried_rows": 5, "fell_over": 0, "cached_rows": 0, "cache": null,

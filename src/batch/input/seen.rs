@@ -36,6 +36,8 @@ enum Keeps {
     Nothing,
     /// A [`Note`].
     Notes,
+    /// There are no entries: the names were looked through before.
+    NoNames,
 }
 
 /// What is known of a row's id.
@@ -61,6 +63,16 @@ impl Seen {
     /// For a run that goes on where an earlier one ended: what that one has written can be remembered.
     pub(in crate::batch) fn remembering() -> Self {
         Self::keeping(Keeps::Notes)
+    }
+
+    /// For a fresh run over names that are known to be distinct: nothing has to be kept.
+    pub(in crate::batch) const fn of_distinct() -> Self {
+        Self { partitions: Vec::new(), keeps: Keeps::NoNames }
+    }
+
+    /// Whether it holds nothing that an earlier run has written.
+    pub(in crate::batch) fn is_fresh(&self) -> bool {
+        self.keeps != Keeps::Notes
     }
 
     fn keeping(keeps: Keeps) -> Self {
@@ -89,8 +101,9 @@ impl Seen {
     /// Puts a note behind its key. Returns the one that stood there before.
     fn put(&mut self, hash: RowHash, note: Note) -> Option<Note> {
         let (partition, key) = place(hash);
-        let partition = &mut self.partitions[partition];
+        let partition = self.partitions.get_mut(partition)?;
         match self.keeps {
+            Keeps::NoNames => None,
             Keeps::Nothing => {
                 let before = partition.put(key, &mut []);
                 before.map(|()| [0, 0, MET])

@@ -15,7 +15,7 @@ pub(in crate::batch) mod write;
 
 pub use format::Format;
 pub(in crate::batch) use open::Opened;
-pub use open::{Existing, Output, OutputSpec, Resumed, Retry};
+pub use open::{ERROR_FILE, Existing, Output, OutputSpec, Resumed, Retry};
 pub use order::Order;
 pub use paths::errors_beside;
 pub use peek::DoneBefore;

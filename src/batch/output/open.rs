@@ -13,12 +13,13 @@ use super::error_file::ErrorFile;
 use super::format::Format;
 use super::journal::header::Header;
 use super::journal::log::{Files, Log};
+use super::journal::read::Records;
 use super::journal::record::{Ends, Kind, LineRecord, RECORD_BYTES};
 use super::journal::recover::{Recovered, each_line, recover};
 use super::order::Order;
 use super::ordered::feed::OrderFeed;
 use super::pack::Packing;
-use super::paths::{Paths, errors_beside, sync_directory};
+use super::paths::{Paths, sync_directory};
 use super::sink::{Journaled, Repeats, Sink, Stream};
 use super::write::{self, Writer};
 use crate::batch::input::hash::RowHash;
@@ -44,6 +45,34 @@ pub struct OutputSpec {
     pub order: Order,
     /// What becomes of a file that is there.
     pub existing: Existing,
+}
+
+/// What an [`OutputSpec`] calls its error file.
+pub const ERROR_FILE: &str = "the error file";
+
+impl OutputSpec {
+    /// Every file that a run may write, with what it is.
+    pub fn files(&self) -> Vec<(PathBuf, &'static str)> {
+        let Some(out) = &self.path else {
+            return self.errors.iter().map(|errors| (errors.clone(), ERROR_FILE)).collect();
+        };
+        let paths = Paths::of(out, self.errors.as_deref());
+        let mut files = vec![
+            (paths.out.clone(), "the output"),
+            (paths.errors.clone(), ERROR_FILE),
+            (paths.journal(), "the output's journal"),
+        ];
+        let passing = [
+            paths.tail(),
+            paths.spool(),
+            paths.next_journal(),
+            paths.unfinished_journal(),
+            paths.next_out(),
+            paths.next_errors(),
+        ];
+        files.extend(passing.map(|path| (path, "a file that the output needs for itself")));
+        files
+    }
 }
 
 /// What becomes of an output that is there.
@@ -128,14 +157,17 @@ impl Output {
             let file = OpenOptions::new().write(true).open(path).map_err(|error| cant_write(path, &error))?;
             return Self::streamed(spec, file);
         }
-        let errors = spec.errors.clone().unwrap_or_else(|| errors_beside(path));
-        let paths = Paths { out: path.clone(), errors };
+        let paths = Paths::of(path, spec.errors.as_deref());
         refuse_homeless(&paths.out)?;
         refuse_homeless(&paths.errors)?;
-        if spec.existing == Existing::Replace {
-            refuse_locked(&paths)?;
-            paths.remove_all().map_err(|error| cant_write(path, &error))?;
-        }
+        // What another run has begun beside OUT looks like what a killed one has left.
+        let before = refuse_locked(&paths)?;
+        let settled = match spec.existing {
+            Existing::Replace => paths.remove_all(),
+            Existing::GoOn(_) => paths.go_on(),
+        };
+        settled.map_err(|error| cant_write(path, &error))?;
+        drop(before);
         Self::journaled(spec, paths)
     }
 
@@ -165,7 +197,6 @@ impl Output {
 
     fn journaled(spec: &OutputSpec, paths: Paths) -> anyhow::Result<Self> {
         let header = Header { format: spec.format, order: spec.order, errors: errors_hash(&paths) };
-        paths.go_on().map_err(|error| cant_write(&paths.out, &error))?;
         let begun = begun(&paths, header)?;
         let spooled = match (spec.order, &begun.state) {
             (Order::Input, State::GoesOn) => {
@@ -176,7 +207,10 @@ impl Output {
         let mut files = files(&paths, spec.order, begun.journal)?;
         let mut seen = Seen::new();
         let (found, resumed) = match begun.state {
-            State::Fresh => (nothing(), None),
+            State::Fresh { gone: 0 } => (nothing(), None),
+            State::Fresh { gone } => {
+                (nothing(), Some(Resumed { is_repaired: true, gone, ..Resumed::default() }))
+            }
             State::GoesOn => {
                 let found = recover(&mut files).map_err(|error| {
                     // What was written by somebody else stays where it is.
@@ -219,6 +253,13 @@ impl Output {
         Ok(Opened { seen: self.seen, feed: self.feed, errors: self.errors, writer })
     }
 
+    /// The names in the input are known to be distinct: a run that begins needn't remember them.
+    pub fn trust_names(&mut self) {
+        if self.seen.is_fresh() {
+            self.seen = Seen::of_distinct();
+        }
+    }
+
     /// What earlier runs have left; `None` if this is the first.
     pub const fn resumed(&self) -> Option<Resumed> {
         self.resumed
@@ -233,7 +274,10 @@ struct Begun {
 
 enum State {
     /// There are no lines.
-    Fresh,
+    Fresh {
+        /// Lines that the journal knew: somebody has removed the output, and all its rows run again.
+        gone: u64,
+    },
     /// An earlier run has left some, perhaps.
     GoesOn,
 }
@@ -254,6 +298,7 @@ fn begun(paths: &Paths, header: Header) -> anyhow::Result<Begun> {
     let has_lines = files.iter().any(|path| has_text(path));
     if !is_headed || !has_lines {
         // A run that was killed before its first line, or an output that somebody has removed.
+        let gone = lines_of(&journal).map_err(|error| cant_write(&path, &error))?;
         refuse_strange(&paths.out, "--output")?;
         refuse_strange(&paths.errors, "--errors")?;
         journal.set_len(0)?;
@@ -261,7 +306,7 @@ fn begun(paths: &Paths, header: Header) -> anyhow::Result<Begun> {
         let headed = journal.write_all(&header.encode()).and_then(|()| journal.sync_data());
         headed.map_err(|error| cant_write(&path, &error))?;
         sync_directory(&path);
-        return Ok(Begun { journal, state: State::Fresh });
+        return Ok(Begun { journal, state: State::Fresh { gone } });
     }
     match Header::decode(&bytes) {
         Some(found) => agree(paths, found, header)?,
@@ -274,6 +319,16 @@ fn begun(paths: &Paths, header: Header) -> anyhow::Result<Begun> {
         }
     }
     Ok(Begun { journal, state: State::GoesOn })
+}
+
+/// How many lines a journal tells of; none if it isn't one.
+fn lines_of(journal: &File) -> io::Result<u64> {
+    let mut records = Records::of(journal)?;
+    let mut lines = 0;
+    while records.next_line()?.is_some() {
+        lines += 1;
+    }
+    Ok(lines)
 }
 
 /// The files of a log. In the order of the input it writes a spool, plain.

@@ -15,6 +15,12 @@ pub(in crate::batch) struct Paths {
 }
 
 impl Paths {
+    /// For an output, with an error file beside it if nobody says where.
+    pub(super) fn of(out: &Path, errors: Option<&Path>) -> Self {
+        let errors = errors.map_or_else(|| errors_beside(out), Path::to_owned);
+        Self { out: out.to_owned(), errors }
+    }
+
     /// Where OUT is.
     pub(super) fn directory(&self) -> &Path {
         parent(&self.out)

@@ -5,7 +5,7 @@ use std::io;
 
 use super::journal::read::Records;
 use super::open::{Existing, OutputSpec, Retry, remember_line};
-use super::paths::{Paths, errors_beside};
+use super::paths::Paths;
 use crate::batch::input::seen::Seen;
 
 /// The rows that have their line.
@@ -30,8 +30,7 @@ impl DoneBefore {
         let (Some(out), Existing::GoOn(retry)) = (&spec.path, spec.existing) else {
             return Ok(Self::nothing());
         };
-        let errors = spec.errors.clone().unwrap_or_else(|| errors_beside(out));
-        let paths = Paths { out: out.clone(), errors };
+        let paths = Paths::of(out, spec.errors.as_deref());
         let journal = match File::open(paths.journal()) {
             Ok(journal) if paths.out.exists() => journal,
             Ok(_) => return Ok(Self::nothing()),

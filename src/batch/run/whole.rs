@@ -155,6 +155,7 @@ impl Flow {
             fault,
             rows,
             done_before: progress.done_before(),
+            duplicates_skipped: progress.duplicates_skipped(),
             not_run: rows.saturating_sub(self.driven.taken) + self.driven.left,
             written: self.written,
             input_read_whole: progress.input_over(),

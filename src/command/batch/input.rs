@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use keywheel_actors::id::Model;
 
@@ -65,6 +66,15 @@ pub(super) struct InputArgs {
     on_duplicate: OnDuplicate,
 }
 
+/// What is known of the rows' names before the run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Names {
+    /// No two are the same.
+    Distinct,
+    /// Nobody has looked.
+    Unknown,
+}
+
 impl InputArgs {
     /// The file, for messages and comparisons.
     pub(super) fn path(&self) -> &Path {
@@ -98,35 +108,40 @@ impl InputArgs {
     ///
     /// # Errors
     /// [`UsageError`] that names the lines.
-    pub(super) fn refuse_duplicates(&self, screen: &mut Screen) -> Result<(), UsageError> {
+    pub(super) fn refuse_duplicates(&self, screen: &mut Screen) -> Result<Names, UsageError> {
         match self.on_duplicate {
             OnDuplicate::Refuse => {}
-            OnDuplicate::FailRow | OnDuplicate::Skip | OnDuplicate::Suffix => return Ok(()),
+            OnDuplicate::FailRow | OnDuplicate::Skip | OnDuplicate::Suffix => return Ok(Names::Unknown),
         }
         if is_dash(&self.input) {
-            return Ok(());
+            return Ok(Names::Unknown);
         }
         let (_, Some(bytes_total)) = self.file()? else {
-            return Ok(());
+            return Ok(Names::Unknown);
         };
-        let found = duplicates(
-            || self.open().map_err(io::Error::other),
-            |bytes| {
-                if let Screen::Live(block) = screen {
-                    let share = bytes as f64 / bytes_total.max(1) as f64;
-                    block.show(&[format!(
-                        "{} looking for duplicate ids, {:.0} %",
-                        bar(share, BAR_CELLS),
-                        share * 100.0
-                    )]);
-                }
-            },
-        );
+        // On a thread of its own: what it has held of the heap goes back to the system with it.
+        let look = || {
+            duplicates(
+                || self.open().map_err(io::Error::other),
+                |bytes| {
+                    if let Screen::Live(block) = screen {
+                        let share = bytes as f64 / bytes_total.max(1) as f64;
+                        block.show(&[format!(
+                            "{} looking for duplicate ids, {:.0} %",
+                            bar(share, BAR_CELLS),
+                            share * 100.0
+                        )]);
+                    }
+                },
+            )
+        };
+        let found = thread::scope(|scope| scope.spawn(look).join());
+        let found = found.unwrap_or_else(|crash| std::panic::resume_unwind(crash));
         if let Screen::Live(block) = screen {
             block.clear();
         }
         let found = found.map_err(|error| self.cant_read(&error))?;
-        if found.is_empty() { Ok(()) } else { Err(self.refusal_of(&found)) }
+        if found.is_empty() { Ok(Names::Distinct) } else { Err(self.refusal_of(&found)) }
     }
 
     fn refusal_of(&self, found: &[Duplicate]) -> UsageError {

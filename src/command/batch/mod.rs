@@ -22,7 +22,7 @@ use crate::session::Session;
 use crate::ui::screen::say;
 
 use answer::AnswerArgs;
-use input::InputArgs;
+use input::{InputArgs, Names};
 use limits::LimitArgs;
 use output::OutputArgs;
 use show::{Reporting, ShowArgs};
@@ -80,7 +80,7 @@ impl Args {
         }
         let input = self.input.open()?;
         let answers = self.answer.open()?;
-        self.input.refuse_duplicates(&mut self.show.screen(style))?;
+        let names = self.input.refuse_duplicates(&mut self.show.screen(style))?;
         // Before the output is touched: another run with these keys may be writing it.
         let session = Session::start(source, "batch", |warning| say(&format!("warning: {warning}")))?;
         let accounts = Accounts::of(&session.config().wheel);
@@ -94,12 +94,14 @@ impl Args {
         }
         let options = self.told(window);
         let configured = session.config().path.as_deref();
-        let mut taken = vec![(self.input.path(), "the input"), (self.output.path(), "the output")];
-        let errors = self.output.errors();
-        taken.extend(errors.as_deref().map(|path| (path, "the error file")));
-        taken.extend(configured.map(|path| (path, "the configuration")));
+        let mut taken = self.output.files();
+        taken.push((self.input.path().to_owned(), "the input"));
+        taken.extend(configured.map(|path| (path.to_owned(), "the configuration")));
         let reporting = self.show.reporting(&taken, &self.subject(), source, options)?;
-        let output = self.output.open(&self.input, configured)?;
+        let mut output = self.output.open(&self.input, configured)?;
+        if names == Names::Distinct {
+            output.trust_names();
+        }
         if let Some(resumed) = output.resumed() {
             self.output.tell_resumed(resumed);
         }
@@ -233,6 +235,16 @@ mod tests {
         let refused = hint_of(opened(&[path, "-o", path, "--force"]));
         assert!(refused.problem.ends_with("is the input as well as the output"), "{}", refused.problem);
         assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+    }
+
+    #[test]
+    fn the_error_file_is_no_file_of_the_output_by_any_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+        for (errors, what) in [("./out.jsonl", "the output"), ("out.jsonl.journal", "the output's journal")] {
+            let refused = hint_of(opened(&["-", "-o", &path("out.jsonl"), "--errors", &path(errors)]));
+            assert!(refused.problem.ends_with(&format!("is {what} as well as the error file")));
+        }
     }
 
     #[test]

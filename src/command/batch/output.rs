@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::batch::{
-    DoneBefore, Ending, Existing, Format, Order, Output, OutputSpec, Resumed, Retry, Summary, errors_beside,
+    DoneBefore, ERROR_FILE, Ending, Existing, Format, Order, Output, OutputSpec, Resumed, Retry, Summary,
+    errors_beside,
 };
 use crate::exit::UsageError;
 use crate::ui::number::count;
@@ -87,12 +88,21 @@ impl OutputArgs {
                 return Err(UsageError { problem, hint }.into());
             }
         }
-        if errors.as_ref() == Some(&self.output) {
-            let problem = format!("{} is the output as well as the error file", self.output.display());
+        let own = self.spec().files();
+        let twice = own.iter().filter(|(_, what)| *what != ERROR_FILE);
+        let mut twice =
+            twice.filter(|(path, _)| errors.as_ref().is_some_and(|errors| is_same_file(path, errors)));
+        if let Some((path, what)) = twice.next_back() {
+            let problem = format!("{} is {what} as well as the error file", path.display());
             let hint = "choose another name with --errors".to_owned();
             return Err(UsageError { problem, hint }.into());
         }
         Output::open(&self.spec())
+    }
+
+    /// Every file that a run may write, with what it is.
+    pub(super) fn files(&self) -> Vec<(PathBuf, &'static str)> {
+        self.spec().files()
     }
 
     /// What earlier runs have done; nothing is touched.
@@ -174,17 +184,40 @@ pub(super) fn is_dash(path: &Path) -> bool {
     path.as_os_str() == OsStr::new("-")
 }
 
-/// Whether both paths lead to one file that exists.
-fn is_same_file(one: &Path, other: &Path) -> bool {
-    match (fs::canonicalize(one), fs::canonicalize(other)) {
-        (Ok(one), Ok(other)) => one == other,
-        (Ok(_) | Err(_), _) => false,
+/// Whether both paths lead to one file, be it there or not.
+pub(super) fn is_same_file(one: &Path, other: &Path) -> bool {
+    place(one).is_some_and(|place_of_one| Some(place_of_one) == place(other))
+}
+
+/// Where a path leads. What doesn't exist yet is told by its directory and its name; stdin and stdout are no place.
+fn place(path: &Path) -> Option<PathBuf> {
+    if is_dash(path) {
+        return None;
     }
+    let not_yet = || {
+        let home = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let home = fs::canonicalize(home.unwrap_or_else(|| Path::new("."))).ok()?;
+        Some(home.join(path.file_name()?))
+    };
+    fs::canonicalize(path).ok().or_else(not_yet)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_file_is_known_by_all_its_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let there = dir.path().join("there");
+        fs::write(&there, "").unwrap();
+        for name in ["there", "not-yet"] {
+            let roundabout = dir.path().join(".").join(name);
+            assert!(is_same_file(&dir.path().join(name), &roundabout), "{name}");
+        }
+        assert!(!is_same_file(&there, &dir.path().join("not-yet")));
+        assert!(!is_same_file(Path::new("/no/such/a"), Path::new("/no/such/a")), "neither can be written");
+    }
 
     #[test]
     fn the_command_that_goes_on_never_begins_afresh() {

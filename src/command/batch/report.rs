@@ -10,6 +10,8 @@ use crate::batch::html::Setting;
 use crate::config::{Content, Effective, Resolved, Shown, ValueOrigin};
 use crate::exit::UsageError;
 
+use super::output::is_same_file;
+
 /// Begins the name of a report that is being written.
 const TEMPORARY_PREFIX: &str = ".keywheel-report-";
 
@@ -25,7 +27,7 @@ impl ReportFile {
     ///
     /// # Errors
     /// If not.
-    pub(super) fn at(path: &Path, taken: &[(&Path, &str)]) -> Result<Self, UsageError> {
+    pub(super) fn at(path: &Path, taken: &[(PathBuf, &str)]) -> Result<Self, UsageError> {
         let problem = |what: &str| UsageError {
             problem: format!("the report can't be written to {}: {what}", path.display()),
             hint: "name a file with --report, in a directory that exists and may be written".to_owned(),
@@ -40,7 +42,7 @@ impl ReportFile {
         let directory = fs::canonicalize(&directory).map_err(|error| problem(&error.to_string()))?;
         let file = Self { path: directory.join(name), directory };
         for (other, what) in taken {
-            if file.is(other) {
+            if is_same_file(other, &file.path) {
                 return Err(problem(&format!("it is {what}")));
             }
         }
@@ -57,14 +59,6 @@ impl ReportFile {
         file.write_all(page.as_bytes())?;
         file.persist(&self.path)?;
         Ok(())
-    }
-
-    fn is(&self, other: &Path) -> bool {
-        let there = fs::canonicalize(other);
-        let parent = || fs::canonicalize(other.parent().filter(|path| !path.as_os_str().is_empty())?).ok();
-        // What doesn't exist yet is told by its directory and its name.
-        let not_yet = || Some(parent().unwrap_or_else(|| self.directory.clone()).join(other.file_name()?));
-        there.ok().or_else(not_yet).is_some_and(|path| path == self.path)
     }
 
     /// Goes by itself unless it is given its name.
@@ -134,13 +128,14 @@ mod tests {
     #[test]
     fn a_wrong_place_is_told_beforehand() {
         let dir = tempfile::tempdir().unwrap();
-        let problem = |path: &Path, taken: &[(&Path, &str)]| ReportFile::at(path, taken).unwrap_err().problem;
+        let problem =
+            |path: &Path, taken: &[(PathBuf, &str)]| ReportFile::at(path, taken).unwrap_err().problem;
         assert!(problem(dir.path(), &[]).ends_with("it is a directory"));
         assert!(problem(&dir.path().join("no/where.html"), &[]).contains("no/where.html: "));
         let out = dir.path().join("out.jsonl");
-        assert!(problem(&out, &[(&out, "the output")]).ends_with("it is the output"));
+        assert!(problem(&out, &[(out.clone(), "the output")]).ends_with("it is the output"));
         let roundabout = dir.path().join(".").join("out.jsonl");
-        assert!(problem(&roundabout, &[(&out, "the output")]).ends_with("it is the output"));
+        assert!(problem(&roundabout, &[(out.clone(), "the output")]).ends_with("it is the output"));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
     }
 
@@ -149,7 +144,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("<b> & \"ü\" report.html");
         fs::write(&path, "old").unwrap();
-        let file = ReportFile::at(&path, &[(Path::new("-"), "the output")]).unwrap();
+        let file = ReportFile::at(&path, &[(PathBuf::from("-"), "the output")]).unwrap();
         file.write("new").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);

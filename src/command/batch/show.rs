@@ -1,7 +1,7 @@
 //! What of a run is shown, to whom.
 
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 
@@ -59,7 +59,7 @@ impl ShowArgs {
     /// If it can't be written.
     pub(super) fn reporting(
         &self,
-        taken: &[(&Path, &str)],
+        taken: &[(PathBuf, &str)],
         subject: &str,
         source: &Source,
         options: Vec<Setting>,

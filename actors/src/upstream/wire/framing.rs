@@ -113,11 +113,12 @@ impl Signs {
             Version::Http10 => self.says_keep_alive,
             Version::Http11 => true,
         };
-        let connection = if is_kept && !self.says_close && framing != Framing::UntilClose {
-            Connection::Keep
-        } else {
-            Connection::Close
-        };
+        // Some servers send what they announce, although there mustn't be any; it could come at any time.
+        let announces_nothing = !self.is_chunked && self.length.unwrap_or(0) == 0;
+        let is_over =
+            framing != Framing::UntilClose && (status != StatusCode::NO_CONTENT || announces_nothing);
+        let connection =
+            if is_kept && is_over && !self.says_close { Connection::Keep } else { Connection::Close };
         Ok((framing, connection))
     }
 }
@@ -165,6 +166,9 @@ mod tests {
             (Http11, &get, 200, &[("transfer-encoding", "Chunked")], Chunked, Keep),
             (Http11, &get, 200, &[], UntilClose, Close),
             (Http11, &get, 204, &[], Nothing, Keep),
+            (Http11, &get, 204, &[("content-length", "0")], Nothing, Keep),
+            (Http11, &get, 204, &[("content-length", "5")], Nothing, Close),
+            (Http11, &get, 204, &[("transfer-encoding", "chunked")], Nothing, Close),
             (Http11, &get, 304, &[("content-length", "700")], Nothing, Keep),
             (Http11, &head, 200, &[("content-length", "700")], Nothing, Keep),
             (Http11, &head, 200, &[("transfer-encoding", "chunked")], Nothing, Keep),

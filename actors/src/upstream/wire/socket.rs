@@ -51,7 +51,10 @@ impl Socket {
         let read = match self {
             Self::Plain(tcp) => {
                 // Whoever waits needs no buffer.
-                ready!(tcp.poll_read_ready(task))?;
+                if tcp.poll_read_ready(task)?.is_pending() {
+                    inbox.rest();
+                    return Poll::Pending;
+                }
                 inbox.make_room();
                 pin!(tcp.read_buf(&mut inbox.buffer)).poll(task)
             }
@@ -131,7 +134,6 @@ impl Outbox {
 }
 
 /// What has come and isn't read yet, and room for more.
-#[derive(Debug)]
 pub(super) struct Inbox {
     pub(super) buffer: BytesMut,
     /// How much room to make.
@@ -152,6 +154,13 @@ impl Inbox {
             self.buffer.reserve(self.room);
         }
         self.offered = self.buffer.capacity() - self.buffer.len();
+    }
+
+    /// Gives a buffer away that has grown: who waits for the next word of a stream holds a small one at most.
+    fn rest(&mut self) {
+        if self.buffer.is_empty() && self.buffer.capacity() > BUFFER_BYTES_MIN {
+            self.buffer = BytesMut::new();
+        }
     }
 
     /// Grows while everything is filled, shrinks when little comes.
@@ -181,6 +190,22 @@ mod tests {
             inbox.note(100);
             assert_eq!(inbox.room, room);
         }
+    }
+
+    #[test]
+    fn who_waits_holds_a_small_buffer_at_most() {
+        let mut inbox = Inbox::new();
+        inbox.make_room();
+        inbox.rest();
+        assert_eq!(inbox.buffer.capacity(), BUFFER_BYTES_MIN);
+        inbox.room = BUFFER_BYTES_MAX;
+        inbox.make_room();
+        inbox.buffer.extend_from_slice(b"begun");
+        inbox.rest();
+        assert_eq!(&inbox.buffer[..], b"begun");
+        inbox.buffer.clear();
+        inbox.rest();
+        assert_eq!(inbox.buffer.capacity(), 0);
     }
 
     #[test]

@@ -27,12 +27,12 @@ pub(super) fn lock(journal: &File, paths: &Paths) -> anyhow::Result<()> {
     }
 }
 
-/// Nothing may be replaced under the hands of a run.
-pub(super) fn refuse_locked(paths: &Paths) -> anyhow::Result<()> {
+/// Nothing may be replaced or cleared away under the hands of a run: the journal that is there, locked.
+pub(super) fn refuse_locked(paths: &Paths) -> anyhow::Result<Option<File>> {
     match File::open(paths.journal()) {
-        Ok(journal) => lock(&journal, paths),
+        Ok(journal) => lock(&journal, paths).map(|()| Some(journal)),
         // Without a journal nobody writes.
-        Err(_) => Ok(()),
+        Err(_) => Ok(None),
     }
 }
 

@@ -11,6 +11,7 @@ use super::*;
 use crate::batch::input::seen::Sighting;
 use crate::batch::output::line::Entry;
 use crate::batch::output::ordered::feed::Placed;
+use crate::batch::output::paths::errors_beside;
 
 /// A row: its name, and the version of what it asks.
 type Asked = (u8, u8);
@@ -304,4 +305,41 @@ fn a_strangers_files_are_left_alone() {
         drop(Output::open(&OutputSpec { existing: Existing::Replace, ..place.spec.clone() }).unwrap());
         assert_eq!(fs::read_to_string(&path).unwrap_or_default(), "");
     }
+}
+
+/// A run of three rows that ends as it should.
+fn three_rows() -> Run {
+    Run { rows: vec![(1, 0), (2, 0), (4, 0)], group: 1, end: End::Well }
+}
+
+#[test]
+fn an_output_that_somebody_has_removed_is_told() {
+    for order in [Order::Completion, Order::Input] {
+        let place = Place::new("out.jsonl", order);
+        place.run(&three_rows());
+        fs::remove_file(&place.paths().out).unwrap();
+        let _ = fs::remove_file(&place.paths().errors);
+        let resumed = Output::open(&place.spec).unwrap().resumed().unwrap();
+        assert_eq!((resumed.done, resumed.gone), (0, 3), "{order:?}");
+        assert_eq!(place.run(&three_rows()).len(), 3, "all of them run again");
+    }
+}
+
+#[test]
+fn who_is_refused_clears_nothing_away_under_the_hands_of_a_run() {
+    let place = Place::new("out.jsonl", Order::Input);
+    let running = Output::open(&place.spec).unwrap();
+    let files = || {
+        let mut files: Vec<_> = fs::read_dir(place.dir.path()).unwrap().map(|f| f.unwrap().path()).collect();
+        files.sort();
+        files
+    };
+    let before = files();
+    assert!(before.contains(&place.paths().unfinished_journal()));
+    for existing in [Existing::GoOn(Retry::Nothing), Existing::Replace] {
+        let refused = Output::open(&OutputSpec { existing, ..place.spec.clone() });
+        assert!(refused.err().unwrap().to_string().contains("another keywheel is writing"));
+        assert_eq!(files(), before);
+    }
+    drop(running);
 }
