@@ -249,7 +249,7 @@ keywheel.toml:5:17: rotation.failure_reset: expected a duration, found a whole n
   hint: write numbers with units, such as "250ms", "60s", "1h30m" or "1d"
 
 keywheel.toml:10:1: provider.openai.max_retries: there is no field `max_retries`
-  hint: choose among id, preset, dialect, base_url, allow_http, key_header, models, enabled, queue_jobs_max, token_counting, limits, rotation, timeouts, key
+  hint: choose among id, preset, dialect, base_url, allow_http, key_header, openai_path, models, enabled, queue_jobs_max, token_counting, limits, rotation, timeouts, key
 
 keywheel.toml:13:10: provider.openai.key.a.secret: the variable OPENAI_KEY_A isn't set
   hint: export it, or write `file:PATH`
@@ -484,7 +484,7 @@ KEYWHEEL__PROVIDER__LOCAL__KEY__K_1__SECRET: the file has no key `k_1`
   hint: did you mean `k-0`?
 
 KEYWHEEL__PROVIDER__LOCAL__SECRET: there is no field `secret`
-  hint: choose among id, preset, dialect, base_url, allow_http, key_header, models, enabled, queue_jobs_max, token_counting, limits, rotation, timeouts, key
+  hint: choose among id, preset, dialect, base_url, allow_http, key_header, openai_path, models, enabled, queue_jobs_max, token_counting, limits, rotation, timeouts, key
 
 KEYWHEEL__PROVIDER__LOCL__BASE_URL: the file has no provider `locl`
   hint: did you mean `local`?

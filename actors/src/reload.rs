@@ -95,6 +95,7 @@ fn provider_differs(old: &ProviderSpec, new: &ProviderSpec) -> bool {
     let ProviderSpec {
         id: _,
         dialect: _,
+        openai_path,
         base_url: _,
         counting,
         models,
@@ -105,6 +106,7 @@ fn provider_differs(old: &ProviderSpec, new: &ProviderSpec) -> bool {
     } = new;
     new.is_elsewhere(old)
         || *counting != old.counting
+        || *openai_path != old.openai_path
         || *models != old.models
         || *rotation != old.rotation
         || *timeouts != old.timeouts

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method};
 
 use crate::clock::Moment;
-use crate::id::{CallerId, Model};
+use crate::id::{CallerId, Model, ProviderId};
 
 /// An HTTP request to some provider, without host and without credential.
 #[derive(Clone, Debug)]
@@ -21,6 +21,18 @@ pub struct Request {
     pub model: Model,
     /// How the answer is wanted.
     pub delivery: Delivery,
+    /// Who is asked.
+    pub to: Destination,
+}
+
+/// Who is asked.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub enum Destination {
+    /// Whoever serves the model by its route, and understands what goes to this path.
+    #[default]
+    Routed,
+    /// This provider and nobody else.
+    Provider(ProviderId),
 }
 
 /// The header by which callers, providers and gateways name a request in their logs.

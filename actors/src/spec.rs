@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ::http::HeaderMap;
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Speech};
 use crate::id::{KeyName, Model, ProviderId, QuotaGroup};
 use crate::secret::{FingerprintKey, Secret};
 
@@ -65,6 +65,9 @@ pub struct ProviderSpec {
     pub id: ProviderId,
     /// How it speaks.
     pub dialect: Arc<dyn Dialect>,
+    /// Where it answers OpenAI's requests too, if it speaks otherwise: a path below `base_url`, such as `/openai`,
+    /// or an empty one. `None`: nowhere.
+    pub openai_path: Option<String>,
     /// Where it listens, version path included, without a trailing slash: `https://api.openai.com/v1`.
     pub base_url: String,
     /// Our names of its models. Names that aren't listed pass unchanged.
@@ -91,6 +94,7 @@ impl ProviderSpec {
             id: id.into(),
             counting: dialect.counting(),
             dialect,
+            openai_path: None,
             base_url: base_url.into(),
             models: BTreeMap::new(),
             rotation: Rotation::default(),
@@ -109,6 +113,11 @@ impl ProviderSpec {
     /// Whether it speaks from another place than `other`, or in another way: then it is somebody else.
     pub(crate) fn is_elsewhere(&self, other: &Self) -> bool {
         self.base_url != other.base_url || self.dialect.name() != other.dialect.name()
+    }
+
+    /// How it may be spoken to.
+    pub(crate) fn speech(&self) -> Speech {
+        Speech::new(Arc::clone(&self.dialect), self.openai_path.as_deref())
     }
 
     /// The provider's own name of `model`.

@@ -124,7 +124,7 @@ impl Wheel {
             return Err(SendError::Draining);
         }
         let routing = inner.hub.routing();
-        let candidates = routing.candidates(&request.model);
+        let candidates = routing.candidates(&request);
         let asked = routing.asked(&request, &candidates);
         let Some(progress) = Progress::new(candidates) else {
             return Err(SendError::NoRoute { model: request.model });

@@ -115,6 +115,7 @@ fn request(after_ms: u64) -> Request {
         body: ASKED,
         model: "m".into(),
         delivery: Delivery::Whole,
+        to: keywheel_actors::request::Destination::Routed,
     }
 }
 

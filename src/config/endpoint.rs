@@ -34,6 +34,8 @@ pub(super) struct Endpoint {
     pub(super) dialect: Option<Arc<dyn Dialect>>,
     /// Where it listens.
     pub(super) base_url: Option<BaseUrl>,
+    /// Where it answers OpenAI's requests too.
+    pub(super) openai_path: Option<String>,
     /// How to learn whether a key is good.
     pub(super) validity: Option<Validity>,
 }
@@ -56,7 +58,7 @@ pub(super) enum PlainText {
     Anywhere,
 }
 
-/// Reads `preset`, `dialect`, `base_url`, `allow_http` and `key_header`.
+/// Reads `preset`, `dialect`, `base_url`, `allow_http`, `key_header` and `openai_path`.
 pub(super) fn read(fields: &Fields<'_>) -> Endpoint {
     let preset =
         fields.get("preset").map(|node| node.choice("preset", &PRESETS.map(|preset| (preset.name, preset))));
@@ -87,6 +89,10 @@ pub(super) fn read(fields: &Fields<'_>) -> Endpoint {
     let key_header = fields.get("key_header").and_then(|node| key_header(&node, dialect));
     let key_header =
         key_header.or_else(|| preset.and_then(|preset| preset.key_header).map(HeaderName::from_static));
+    let openai_path = match fields.get("openai_path") {
+        Some(node) => openai_path(&node, dialect),
+        None => preset.and_then(|preset| preset.openai_path).map(str::to_owned),
+    };
     let base_url = match url_node {
         Some(node) => node.text().and_then(|text| {
             check(text, plain).map_err(|(message, hint)| node.wrong(message, hint.map(str::to_owned))).ok()
@@ -102,8 +108,25 @@ pub(super) fn read(fields: &Fields<'_>) -> Endpoint {
         dialect_name: dialect,
         dialect: dialect.and_then(|name| preset::dialect_named(name, key_header)),
         base_url,
+        openai_path,
         validity,
     }
+}
+
+/// Where a provider that speaks otherwise answers OpenAI's requests, as a path below its address.
+fn openai_path(node: &Node<'_>, dialect: Option<&str>) -> Option<String> {
+    let path = node.text()?;
+    if let Some(dialect @ ("openai" | "http")) = dialect {
+        let problem = format!("the dialect `{dialect}` takes OpenAI's requests as they are");
+        node.wrong(problem, Some("drop it".to_owned()));
+        return None;
+    }
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte);
+    if !path.is_empty() && (!path.starts_with('/') || path.ends_with('/') || !path.bytes().all(is_plain)) {
+        node.wrong("not a path below `base_url`", Some("for example `openai_path = \"/openai\"`".to_owned()));
+        return None;
+    }
+    Some(path.to_owned())
 }
 
 /// The header of the key, which only a provider of dialect `http` leaves open.

@@ -18,6 +18,8 @@ pub struct Preset {
     pub base_url_example: &'static str,
     /// The header that takes the bare key. `None`: where the dialect puts it.
     pub key_header: Option<&'static str>,
+    /// Where it answers OpenAI's requests too, if it speaks otherwise: what stands before their path.
+    pub openai_path: Option<&'static str>,
     /// How to learn whether a key is good without spending anything. `None`: nothing is known.
     pub validity: Option<Validity>,
     /// The environment variable in which people usually keep its key.
@@ -73,6 +75,7 @@ const OPENAI_LIKE: Preset = Preset {
     base_url: None,
     base_url_example: ANY_URL,
     key_header: None,
+    openai_path: None,
     validity: Some(Validity::get("/models")),
     variable: None,
     key_prefix: None,
@@ -96,6 +99,7 @@ pub const PRESETS: [Preset; 14] = [
         name: "anthropic",
         dialect: "anthropic",
         base_url: Some("https://api.anthropic.com/v1"),
+        openai_path: Some(""),
         variable: Some("ANTHROPIC_API_KEY"),
         key_prefix: Some("sk-ant-"),
         limits: "per organisation, workspace and class of models; headers on every answer",
@@ -105,6 +109,7 @@ pub const PRESETS: [Preset; 14] = [
         name: "gemini",
         dialect: "gemini",
         base_url: Some("https://generativelanguage.googleapis.com/v1beta"),
+        openai_path: Some("/openai"),
         validity: Some(Validity::get("/models?pageSize=1")),
         variable: Some("GEMINI_API_KEY"),
         key_prefix: Some("AIza"),

@@ -20,13 +20,14 @@ use super::tree::{Fields, Node};
 pub(super) const QUEUE_JOBS_MOST: u64 = 1_000_000;
 
 /// What a provider may say.
-pub(super) const FIELDS: [&str; 14] = [
+pub(super) const FIELDS: [&str; 15] = [
     "id",
     "preset",
     "dialect",
     "base_url",
     "allow_http",
     "key_header",
+    "openai_path",
     "models",
     "enabled",
     "queue_jobs_max",
@@ -111,6 +112,7 @@ pub(super) fn read<'a>(node: &Node<'a>, defaults: Defaults<'_>) -> Option<Provid
         id: ProviderId::from(*id),
         counting: counting.unwrap_or_else(|| dialect.counting()),
         dialect,
+        openai_path: endpoint.openai_path,
         base_url: base_url.text,
         models: models.clone(),
         rotation,

@@ -214,6 +214,7 @@ mod tests {
             body: r#"{"model":"m"}"#.into(),
             model: "m".into(),
             delivery: Delivery::Whole,
+            to: keywheel_actors::request::Destination::Routed,
         }
     }
 

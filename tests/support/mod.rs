@@ -251,6 +251,7 @@ pub(crate) fn request(id: &str, delivery: Delivery) -> Request {
         body: body.into(),
         model: "m".into(),
         delivery,
+        to: keywheel_actors::request::Destination::Routed,
     }
 }
 

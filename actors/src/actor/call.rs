@@ -17,14 +17,14 @@ use futures_util::future::{Either, select};
 use tokio::time::timeout_at;
 
 use crate::clock::Moment;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Kind, Speech, Tongue};
 use crate::error::SendError;
 use crate::id::KeyId;
 use crate::outcome::{Attempt, Fault, Gauges, Reason, Served, Usage};
 use crate::policy::budget::RetryKind;
 use crate::policy::pick::KeyIndex;
 use crate::policy::route::Charge;
-use crate::request::Delivery;
+use crate::request::{Delivery, Request};
 use crate::secret::{Fingerprint, Secret};
 use crate::spec::Timeouts;
 use crate::upstream::{BodyStream, Call, Response, TransportError};
@@ -48,7 +48,9 @@ pub(crate) struct Line {
     pub(crate) fingerprint: Fingerprint,
     /// The credential as headers, made once.
     pub(crate) credential: HeaderMap,
-    pub(crate) dialect: Arc<dyn Dialect>,
+    /// The same for OpenAI's requests to a provider that speaks otherwise; empty if it doesn't answer them.
+    pub(crate) credential_as_openai: HeaderMap,
+    pub(crate) speech: Speech,
     pub(crate) base_url: Arc<str>,
     pub(crate) timeouts: Timeouts,
     pub(crate) hub: Arc<Hub>,
@@ -59,6 +61,18 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    /// How to say what this request says.
+    fn tongue(&self, request: &Request) -> Tongue<'_> {
+        self.speech.for_path_at_hand(&request.path)
+    }
+
+    fn credential(&self, kind: Kind) -> &HeaderMap {
+        match kind {
+            Kind::Own => &self.credential,
+            Kind::AsOpenAi => &self.credential_as_openai,
+        }
+    }
+
     /// Whether both are of the same key: one that got its name or its place later is another.
     pub(crate) fn is_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.barred, &other.barred)
@@ -149,10 +163,11 @@ impl Drop for OutcomeLetter {
 pub(crate) async fn run(line: Arc<Line>, mut job: Job, mut slip: Slip, started: Moment) {
     let mut cut_off = line.hub.cut_off.subscribe();
     let progress = {
-        let request = prepare(&line, &job);
+        let tongue = line.tongue(&job.request);
+        let request = prepare(&line, &job, tongue);
         let delivery = job.request.delivery;
         let limits = Limits::new(&line, &job, started);
-        let exchange = pin!(exchange(&line, request, delivery, limits, &mut slip));
+        let exchange = pin!(exchange(&line, &**tongue.dialect, request, delivery, limits, &mut slip));
         let interrupted = pin!(async {
             let gone = pin!(job.abandoned());
             let stopped = pin!(cut_off.wait_for(|cut| *cut));
@@ -256,18 +271,26 @@ impl From<Late> for Progress {
     }
 }
 
-fn prepare(line: &Line, job: &Job) -> Call {
-    let (path, body) = line.dialect.address_to(&job.request, job.model());
+fn prepare(line: &Line, job: &Job, tongue: Tongue<'_>) -> Call {
+    let (path, body) = tongue.dialect.address_to(&job.request, job.model());
+    let path = if tongue.prefix.is_empty() { path } else { format!("{}{path}", tongue.prefix) };
     let mut headers = job.request.headers.clone();
     if !body.is_empty() && !headers.contains_key(header::CONTENT_TYPE) {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    headers.extend(line.credential.clone());
+    headers.extend(line.credential(tongue.kind).clone());
     let method: Method = job.request.method.clone();
     Call { key: line.key.clone(), method, base_url: Arc::clone(&line.base_url), path, headers, body }
 }
 
-async fn exchange(line: &Line, call: Call, delivery: Delivery, limits: Limits, slip: &mut Slip) -> Progress {
+async fn exchange(
+    line: &Line,
+    dialect: &dyn Dialect,
+    call: Call,
+    delivery: Delivery,
+    limits: Limits,
+    slip: &mut Slip,
+) -> Progress {
     if line.barred.load(Ordering::Acquire) {
         return Progress::Failed(Fault::new(Reason::Stopped, "the key was disabled before the call"), None);
     }
@@ -280,10 +303,10 @@ async fn exchange(line: &Line, call: Call, delivery: Delivery, limits: Limits, s
     };
     let Response { status, mut headers, body } = response;
     drop_echoes(&line.secret, &mut headers);
-    let gauges = line.dialect.gauges(&headers, clock.wall(clock.now()));
+    let gauges = dialect.gauges(&headers, clock.wall(clock.now()));
     slip.note(|outcome| outcome.gauges = gauges);
     if delivery == Delivery::Stream && status.is_success() && is_event_stream(&headers) {
-        let begun = stream::begin(line, body, limits, by).await;
+        let begun = stream::begin(line, dialect, body, limits, by).await;
         return match begun {
             Ok(begun) => {
                 let now = clock.now();
@@ -302,16 +325,16 @@ async fn exchange(line: &Line, call: Call, delivery: Delivery, limits: Limits, s
     };
     let now = clock.now();
     slip.note(|outcome| outcome.first_content = Some(now.since(outcome.made.started)));
-    match line.dialect.fault_in(status, &headers, &body, clock.wall(now)) {
+    match dialect.fault_in(status, &headers, &body, clock.wall(now)) {
         None => {
-            let usage = line.dialect.usage_in(&body);
+            let usage = dialect.usage_in(&body);
             Progress::Answered(Box::new(Good { status, headers, body: GoodBody::Whole(body, usage) }))
         }
         Some(fault) => {
             // Messages are cut to a length; a key must be gone before, or half of it might stay.
             let (fault, body) = match line.secret.scrub_bytes(&body) {
                 Some(clean) => {
-                    let again = line.dialect.fault_in(status, &headers, &clean, clock.wall(now));
+                    let again = dialect.fault_in(status, &headers, &clean, clock.wall(now));
                     (again.unwrap_or_else(|| without_words(fault)), clean)
                 }
                 None => (fault, body),

@@ -179,7 +179,7 @@ impl Hub {
             return Some(job);
         }
         job.rerouted(routing.number);
-        let candidates = routing.candidates(&job.request.model);
+        let candidates = routing.candidates(&job.request);
         if job.progress.reroute(candidates) {
             let to = job.progress.here().provider.clone();
             self.tell_provider(&to, Submit(job));

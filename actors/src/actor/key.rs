@@ -384,7 +384,7 @@ impl Key {
         let in_flight = self.credits.in_flight();
         self.credits.end();
         self.concurrency.ended(outcome.made.started);
-        let used = outcome.usage.map(|usage| self.line.dialect.counted(&usage));
+        let used = outcome.usage.map(|usage| self.line.speech.own().dialect.counted(&usage));
         let reckoned = outcome.key_taken.tokens();
         let estimate = reckoned.total();
         self.pace.ended(outcome.made.started, &outcome.made.model, estimate, &outcome.gauges);

@@ -15,7 +15,7 @@ use tokio::time::{Sleep, timeout_at};
 
 use crate::clock::Moment;
 use crate::dialect::sse::{Event, Splitter};
-use crate::dialect::{Ending, EventMeaning, StreamReader};
+use crate::dialect::{Dialect, Ending, EventMeaning, StreamReader};
 use crate::outcome::{Fault, Reason};
 use crate::policy::budget::RetryKind;
 use crate::secret::Secret;
@@ -58,6 +58,7 @@ pub(crate) enum NoStream {
 /// Reads until the first content event, at the latest `by` then.
 pub(crate) async fn begin(
     line: &Line,
+    dialect: &dyn Dialect,
     body: BodyStream,
     limits: Limits,
     by: Moment,
@@ -65,7 +66,7 @@ pub(crate) async fn begin(
     let clock = line.hub.clock;
     let mut body = body.fuse();
     let mut splitter = Splitter::default();
-    let mut reader = line.dialect.stream_reader();
+    let mut reader = dialect.stream_reader();
     let mut held = Joined::default();
     let mut held_events = 0;
     loop {

@@ -86,6 +86,7 @@ mod tests {
             body: body.to_owned().into(),
             model: model.into(),
             delivery: Delivery::Whole,
+            to: crate::request::Destination::Routed,
         })
     }
 

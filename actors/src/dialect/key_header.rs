@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use ::http::{HeaderMap, HeaderName, StatusCode};
 use bytes::Bytes;
 
-use super::{BadSecret, Dialect, StreamReader, secret_header};
+use super::{Api, BadSecret, Dialect, StreamReader, secret_header};
 use crate::id::Model;
 use crate::outcome::{Fault, Gauges, Usage};
 use crate::request::Request;
@@ -30,6 +30,14 @@ impl<D: Dialect> KeyInHeader<D> {
 impl<D: Dialect> Dialect for KeyInHeader<D> {
     fn name(&self) -> &'static str {
         self.dialect.name()
+    }
+
+    fn api(&self) -> Option<Api> {
+        self.dialect.api()
+    }
+
+    fn hosts_openai(&self, path: &str) -> bool {
+        self.dialect.hosts_openai(path)
     }
 
     fn authenticate(&self, secret: &Secret, headers: &mut HeaderMap) -> Result<(), BadSecret> {

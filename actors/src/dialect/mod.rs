@@ -16,6 +16,7 @@ mod object;
 pub mod openai;
 mod rule;
 mod said;
+mod speech;
 pub mod sse;
 mod success;
 mod weight;
@@ -38,11 +39,23 @@ pub use gemini::Gemini;
 pub use http::PlainHttp;
 pub use key_header::KeyInHeader;
 pub use openai::OpenAi;
+pub use speech::Api;
+pub(crate) use speech::{Kind, Speech, Tongue};
 
 /// How a family of providers speaks.
 pub trait Dialect: fmt::Debug + Send + Sync + 'static {
     /// The name used in the configuration.
     fn name(&self) -> &'static str;
+
+    /// Whose requests such a provider understands. `None`: anybody's, as far as this dialect knows.
+    fn api(&self) -> Option<Api> {
+        None
+    }
+
+    /// Whether such providers answer OpenAI's requests for `path`, where they answer OpenAI's at all.
+    fn hosts_openai(&self, _path: &str) -> bool {
+        true
+    }
 
     /// Puts the credential where this provider wants it.
     ///

@@ -253,6 +253,7 @@ pub(super) fn request(delivery: Delivery) -> Request {
         body: r#"{"model":"m","messages":[]}"#.into(),
         model: "m".into(),
         delivery,
+        to: crate::request::Destination::Routed,
     }
 }
 

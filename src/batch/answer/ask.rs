@@ -214,6 +214,7 @@ mod tests {
                 body: Bytes::new(),
                 model: "m".into(),
                 delivery: Delivery::Whole,
+                to: keywheel_actors::request::Destination::Routed,
             };
             let send = async |_, terms: Terms| {
                 self.allowed.borrow_mut().push(terms.attempts_max);

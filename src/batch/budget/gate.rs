@@ -154,6 +154,7 @@ mod tests {
             body: Bytes::from(format!(r#"{{"messages":"ab","max_tokens":{output}}}"#)),
             model: "cheap".into(),
             delivery: Delivery::Whole,
+            to: keywheel_actors::request::Destination::Routed,
         }
     }
 

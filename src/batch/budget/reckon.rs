@@ -136,6 +136,7 @@ pub(in crate::batch) mod tests {
             body: Bytes::from(format!(r#"{{"model":"{model}","messages":"ab"{most}}}"#)),
             model: model.into(),
             delivery: Delivery::Whole,
+            to: keywheel_actors::request::Destination::Routed,
         }
     }
 

@@ -116,6 +116,7 @@ impl Row {
             body: self.body.clone(),
             model: self.model.clone(),
             delivery: Delivery::Whole,
+            to: keywheel_actors::request::Destination::Routed,
         }
     }
 }

@@ -103,6 +103,12 @@ pub(in crate::config) const PROVIDER: &[Field] = &[
         Usual::Words("the dialect's own"),
     ),
     field(
+        "openai_path",
+        "Where it answers OpenAI's requests, if it speaks otherwise: a path below `base_url`.",
+        Kind::Path,
+        Usual::Words("the preset's: `/openai` for Gemini, empty for Anthropic"),
+    ),
+    field(
         "api_key",
         "Its only key, in short for one `[[provider.key]]` with this `secret`.",
         Kind::Secret,

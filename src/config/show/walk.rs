@@ -136,6 +136,9 @@ fn endpoint(
         ("key_header", Some(preset), true) => {
             preset.key_header.map_or(effective, |header| from_preset(header, preset))
         }
+        ("openai_path", Some(preset), true) => {
+            preset.openai_path.map_or(effective, |path| from_preset(path, preset))
+        }
         ("base_url", _, false) => match spec {
             Some(spec) => Effective { value: json!(spec.base_url), ..effective },
             None => effective,

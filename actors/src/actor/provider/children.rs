@@ -200,16 +200,21 @@ impl Provider {
     pub(super) fn line_of(&self, key: &KeySpec, before: Option<&Line>) -> Arc<Line> {
         let mut credential = HeaderMap::new();
         let id = KeyId { provider: self.id().clone(), key: key.name.clone() };
-        if let Err(error) = self.spec.dialect.authenticate(&key.secret, &mut credential) {
+        let speech = self.spec.speech();
+        let own = self.spec.dialect.authenticate(&key.secret, &mut credential);
+        let credential_as_openai = own.and_then(|()| speech.credential_as_openai(&key.secret));
+        let credential_as_openai = credential_as_openai.unwrap_or_else(|error| {
             // The wheel refuses such a specification before any actor starts.
             tracing::error!(key = %id, %error, "the key can't be sent; its calls will be refused");
-        }
+            HeaderMap::new()
+        });
         Arc::new(Line {
             key: id,
             secret: key.secret.clone(),
             fingerprint: key.secret.fingerprint(&self.hub.fingerprints),
             credential,
-            dialect: Arc::clone(&self.spec.dialect),
+            credential_as_openai,
+            speech,
             base_url: self.spec.base_url.as_str().into(),
             timeouts: self.spec.timeouts,
             hub: Arc::clone(&self.hub),

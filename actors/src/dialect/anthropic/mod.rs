@@ -16,7 +16,7 @@ use std::time::SystemTime;
 use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use bytes::Bytes;
 
-use super::{BadSecret, Dialect, StreamReader, model_name, secret_header};
+use super::{Api, BadSecret, Dialect, StreamReader, model_name, secret_header};
 use crate::id::Model;
 use crate::outcome::{Fault, Gauges, Usage};
 use crate::request::Request;
@@ -40,6 +40,15 @@ pub struct Anthropic;
 impl Dialect for Anthropic {
     fn name(&self) -> &'static str {
         "anthropic"
+    }
+
+    fn api(&self) -> Option<Api> {
+        Some(Api::Anthropic)
+    }
+
+    /// Source: Anthropic's page on OpenAI SDK compatibility, which knows chat completions alone.
+    fn hosts_openai(&self, path: &str) -> bool {
+        path == "/chat/completions"
     }
 
     fn authenticate(&self, secret: &Secret, headers: &mut HeaderMap) -> Result<(), BadSecret> {

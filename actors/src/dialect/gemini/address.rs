@@ -95,6 +95,7 @@ mod tests {
             body: Bytes::new(),
             model: Model::from("fast"),
             delivery,
+            to: crate::request::Destination::Routed,
         };
         path(&request, &Model::from(model))
     }

@@ -16,7 +16,7 @@ use std::time::SystemTime;
 use ::http::{HeaderMap, HeaderName, StatusCode};
 use bytes::Bytes;
 
-use super::{BadSecret, Dialect, StreamReader, secret_header};
+use super::{Api, BadSecret, Dialect, StreamReader, secret_header};
 use crate::id::Model;
 use crate::outcome::{Fault, Gauges, Usage};
 use crate::request::Request;
@@ -37,6 +37,15 @@ pub struct Gemini;
 impl Dialect for Gemini {
     fn name(&self) -> &'static str {
         "gemini"
+    }
+
+    fn api(&self) -> Option<Api> {
+        Some(Api::Gemini)
+    }
+
+    /// Source: Google's page on OpenAI compatibility, which knows chat completions and embeddings.
+    fn hosts_openai(&self, path: &str) -> bool {
+        matches!(path, "/chat/completions" | "/embeddings")
     }
 
     fn authenticate(&self, secret: &Secret, headers: &mut HeaderMap) -> Result<(), BadSecret> {

@@ -67,6 +67,7 @@ mod tests {
             body: Bytes::copy_from_slice(body.as_bytes()),
             model: Model::from("m"),
             delivery: Delivery::Whole,
+            to: crate::request::Destination::Routed,
         })
     }
 

@@ -16,7 +16,7 @@ use ::http::header::AUTHORIZATION;
 use ::http::{HeaderMap, HeaderName, StatusCode};
 use bytes::Bytes;
 
-use super::{BadSecret, Dialect, KeyInHeader, StreamReader, hints, model_name, secret_header};
+use super::{Api, BadSecret, Dialect, KeyInHeader, StreamReader, hints, model_name, secret_header};
 use crate::id::Model;
 use crate::outcome::{Fault, Gauges, Usage};
 use crate::request::Request;
@@ -43,6 +43,10 @@ impl OpenAi {
 impl Dialect for OpenAi {
     fn name(&self) -> &'static str {
         "openai"
+    }
+
+    fn api(&self) -> Option<Api> {
+        Some(Api::OpenAi)
     }
 
     fn authenticate(&self, secret: &Secret, headers: &mut HeaderMap) -> Result<(), BadSecret> {

@@ -83,6 +83,7 @@ mod tests {
             body: bytes::Bytes::new(),
             model: model.into(),
             delivery: Delivery::Whole,
+            to: keywheel_actors::request::Destination::Routed,
         })
     }
 

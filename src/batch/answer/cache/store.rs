@@ -121,6 +121,7 @@ mod tests {
             body: Bytes::from_static(body.as_bytes()),
             model: "m".into(),
             delivery: Delivery::Whole,
+            to: keywheel_actors::request::Destination::Routed,
         })
     }
 

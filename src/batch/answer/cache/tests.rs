@@ -114,6 +114,7 @@ fn request(body: &'static str) -> Request {
         body: Bytes::from_static(body.as_bytes()),
         model: "m".into(),
         delivery: Delivery::Whole,
+        to: keywheel_actors::request::Destination::Routed,
     }
 }
 
