@@ -12,9 +12,10 @@ use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
 use tracing_subscriber::EnvFilter;
 
-use crate::command::{batch, completions, config, demo, failures, man, provider, sim};
+use crate::command::{batch, completions, config, demo, failures, man, provider, serve, sim};
 use crate::config::Source;
 use crate::config::lookalike::hushed;
+use crate::descriptors;
 use crate::exit::{Exit, UsageError};
 
 /// Turns many API keys of many providers into one dependable, fast upstream.
@@ -87,6 +88,7 @@ enum Verb {
     Demo(demo::Args),
     Failures(failures::Args),
     Provider(Box<provider::Args>),
+    Serve(serve::Args),
     Sim(sim::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -118,6 +120,7 @@ impl Cli {
 
     fn carry_out(self) -> anyhow::Result<Exit> {
         self.start_log()?;
+        descriptors::raise_limit();
         let overrides = self.set.iter().map(|Typed(text)| split_override(text)).collect::<Result<_, _>>()?;
         let source =
             Source::of_process(self.config, overrides).context("the working directory can't be found")?;
@@ -127,6 +130,7 @@ impl Cli {
             Verb::Demo(args) => args.run(&source),
             Verb::Failures(args) => args.run(&source),
             Verb::Provider(args) => args.run(&source),
+            Verb::Serve(args) => args.run(&source),
             Verb::Sim(args) => args.run(),
             Verb::Completions(args) => args.run(Self::command()),
             Verb::Man(args) => args.run(Self::command()),

@@ -10,11 +10,13 @@ pub mod check;
 pub mod config;
 pub mod demo;
 pub mod failures;
+pub mod gateway;
 pub mod money;
 pub mod session;
 pub mod sim;
 
 pub mod ui;
 
+mod descriptors;
 pub mod exit;
 mod private;

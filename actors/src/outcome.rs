@@ -322,6 +322,8 @@ pub struct Attempt {
 pub struct Served {
     /// The provider.
     pub provider: ProviderId,
+    /// Whether it isn't the first on the job's route.
+    pub fell_back: bool,
     /// Attempts so far, the serving one last.
     pub attempts: Vec<Attempt>,
 }

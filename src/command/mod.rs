@@ -8,5 +8,7 @@ pub mod engine;
 pub mod failures;
 pub mod man;
 pub mod provider;
+pub mod serve;
 pub mod sim;
 pub mod stdout;
+pub mod stopping;

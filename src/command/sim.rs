@@ -86,7 +86,7 @@ async fn run(args: Args) -> anyhow::Result<Exit> {
     let sim = Sim::start(spec).await.map_err(|error| {
         anyhow!("can't listen on {listen}: {error}\n  hint: --listen 127.0.0.1:0 takes any port that is free")
     })?;
-    let stopping = stop_signal().context("can't wait for signals")?;
+    let stopping = super::stopping::signal().context("can't wait for signals")?;
     if args.json {
         print_json(&Start::of(&sim))?;
     } else {
@@ -283,29 +283,6 @@ fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     let mut line = serde_json::to_string(value).context("can't write JSON")?;
     line.push('\n');
     print(&line)
-}
-
-/// Resolves when somebody asks the process to end. Signals are caught from this call on.
-#[cfg(unix)]
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
-}
-
-/// Resolves when somebody asks the process to end.
-#[cfg(windows)]
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    let mut interrupt = tokio::signal::windows::ctrl_c()?;
-    Ok(async move {
-        let _ = interrupt.recv().await;
-    })
 }
 
 #[cfg(test)]

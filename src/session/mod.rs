@@ -26,6 +26,8 @@ const RELOADS_WAITING_MAX: usize = 8;
 #[derive(Debug)]
 pub struct Session {
     config: Arc<Config>,
+    /// The configuration as it is now.
+    configs: watch::Receiver<Arc<Config>>,
     wheel: Wheel,
     /// Answers the admin socket until it is dropped.
     _server: Option<Server>,
@@ -82,16 +84,22 @@ impl Session {
         let _entered = runtime.enter();
         let reloading = reload::spawn(source.clone(), watched.and_hangup(), wheel.clone(), tell, requests);
         let since = Wall::from(Clock::start().today());
+        let configs = known.clone();
         let subject = Subject { wheel: wheel.clone(), config: known, reload, verb, since };
         let server = Server::start(&socket, subject).map_err(|error| {
             warn(&format!("there is no admin socket at {}: {error}", socket.display()));
         });
-        Ok(Self { config, wheel, _server: server.ok(), reloading, failures })
+        Ok(Self { config, configs, wheel, _server: server.ok(), reloading, failures })
     }
 
     /// The configuration that it began with.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The configuration as it is now, and what it becomes.
+    pub fn configs(&self) -> watch::Receiver<Arc<Config>> {
+        self.configs.clone()
     }
 
     /// Its wheel.

@@ -374,7 +374,8 @@ fn deliver(line: &Arc<Line>, mut job: Job, mut slip: Slip, started: Moment, good
     let paid: Option<RetryKind> = job.paid.take();
     let mut attempts = job.take_attempts();
     attempts.push(attempt(line, &job, started, None));
-    let served = Served { provider: line.key.provider.clone(), attempts };
+    let fell_back = job.progress.has_advanced();
+    let served = Served { provider: line.key.provider.clone(), fell_back, attempts };
     let Good { status, headers, body } = good;
     match body {
         GoodBody::Whole(bytes, usage) => {

@@ -118,6 +118,11 @@ impl Progress {
         self.candidates.get(self.at + 1)
     }
 
+    /// Whether this isn't the first one.
+    pub const fn has_advanced(&self) -> bool {
+        self.at > 0
+    }
+
     /// All that come after.
     pub fn further(&self) -> impl Iterator<Item = &Candidate> {
         self.candidates.iter().skip(self.at + 1)

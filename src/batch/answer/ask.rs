@@ -233,7 +233,7 @@ mod tests {
             status: StatusCode::OK,
             headers: HeaderMap::new(),
             body: AnswerBody::Whole(body.into()),
-            served: Served { provider: "p".into(), attempts },
+            served: Served { provider: "p".into(), fell_back: false, attempts },
             usage: Some(Usage { input_tokens: 10, output_tokens: 3, cached_tokens: 0 }),
         }
     }

@@ -170,7 +170,7 @@ mod tests {
             status: StatusCode::OK,
             headers: HeaderMap::new(),
             body: AnswerBody::Whole(Bytes::new()),
-            served: Served { provider: "p".into(), attempts: vec![call] },
+            served: Served { provider: "p".into(), fell_back: false, attempts: vec![call] },
             usage: usage.into(),
         }))
     }

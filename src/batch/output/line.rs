@@ -216,7 +216,7 @@ mod tests {
             status: StatusCode::OK,
             headers: HeaderMap::new(),
             body: AnswerBody::Whole(Bytes::from_static(body.as_bytes())),
-            served: Served { provider: "p".into(), attempts: Vec::new() },
+            served: Served { provider: "p".into(), fell_back: false, attempts: Vec::new() },
             usage: None,
         }
     }

@@ -110,7 +110,7 @@ async fn answer(clock: Clock, deadline: Moment, takes: Duration, writes: u64) ->
         status: StatusCode::OK,
         headers: HeaderMap::new(),
         body: AnswerBody::Whole(Bytes::from_static(b"{}")),
-        served: Served { provider: "p".into(), attempts: vec![call] },
+        served: Served { provider: "p".into(), fell_back: false, attempts: vec![call] },
         usage: Some(Usage { input_tokens: 1, output_tokens: writes, cached_tokens: 0 }),
     }))
 }

@@ -227,7 +227,7 @@ impl Kept {
             status: self.status,
             headers: id.map(|id| (X_REQUEST_ID, id)).into_iter().collect::<HeaderMap>(),
             body: AnswerBody::Whole(self.body.clone()),
-            served: Served { provider: self.provider.clone(), attempts: Vec::new() },
+            served: Served { provider: self.provider.clone(), fell_back: false, attempts: Vec::new() },
             usage: None,
         }
     }

@@ -77,7 +77,7 @@ impl Says {
                     status: StatusCode::OK,
                     headers,
                     body: AnswerBody::Whole(body.into()),
-                    served: Served { provider: "p".into(), attempts },
+                    served: Served { provider: "p".into(), fell_back: false, attempts },
                     usage: Some(Usage { input_tokens: 10, output_tokens: 1, cached_tokens: 0 }),
                 })
             }

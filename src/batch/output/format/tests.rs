@@ -37,7 +37,7 @@ fn answered(custom_id: &str, body: &'static str) -> OutputLine {
         status: StatusCode::OK,
         headers: HeaderMap::new(),
         body: AnswerBody::Whole(Bytes::from_static(body.as_bytes())),
-        served: Served { provider: "p".into(), attempts: Vec::new() },
+        served: Served { provider: "p".into(), fell_back: false, attempts: Vec::new() },
         usage: None,
     };
     OutputLine::answered(&RunId::fixed("r"), row(custom_id), Answered::by_wheel(Ok(answer)))

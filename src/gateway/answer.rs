@@ -1,0 +1,214 @@
+//! An answer on its way to the client.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use bytes::Bytes;
+use futures_util::Stream;
+use http::header;
+use keywheel_actors::clock::Moment;
+use keywheel_actors::error::SendError;
+use keywheel_actors::outcome::Attempt;
+use keywheel_actors::upstream::{BodyStream, TransportError};
+use keywheel_actors::{Answer, AnswerBody};
+
+use super::gate::Passage;
+use super::headers;
+use super::refusal::{Refusal, last_event};
+use super::surface::{Endpoint, Events};
+
+/// What every response tells of how it came about.
+pub(super) const PROVIDER: &str = "x-keywheel-provider";
+pub(super) const MODEL: &str = "x-keywheel-model";
+pub(super) const ATTEMPTS: &str = "x-keywheel-attempts";
+pub(super) const FALLBACK: &str = "x-keywheel-fallback";
+pub(super) const WAITED_MS: &str = "x-keywheel-waited-ms";
+pub(super) const OVERHEAD_MS: &str = "x-keywheel-overhead-ms";
+
+/// Where the time of a request went until its answer began.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Laps {
+    /// Before and between its calls: for a key to be free.
+    pub(super) waited: Duration,
+    /// What is left beside that and its calls: our own.
+    pub(super) overhead: Duration,
+}
+
+impl Laps {
+    /// Of a request that came, was handed to the wheel as a job and was answered then.
+    pub(super) fn of(came: Moment, sent: Moment, answered: Moment, attempts: &[Attempt]) -> Self {
+        let called: Duration = attempts.iter().map(|attempt| attempt.took).sum();
+        let last_end = attempts.last().map_or(sent, |last| last.started + last.took);
+        let waited = last_end.since(sent).saturating_sub(called);
+        let overhead = answered.since(came).saturating_sub(called).saturating_sub(waited);
+        Self { waited, overhead }
+    }
+
+    fn tell(&self, response: &mut HttpResponseBuilder) {
+        response.insert_header((WAITED_MS, millis(self.waited)));
+        response.insert_header((OVERHEAD_MS, millis(self.overhead)));
+    }
+}
+
+/// Milliseconds to the microsecond.
+fn millis(duration: Duration) -> String {
+    let micros = duration.as_micros();
+    format!("{}.{:03}", micros / 1_000, micros % 1_000)
+}
+
+/// The answer of a provider, as the client gets it.
+pub(super) fn respond(answer: Answer, endpoint: &Endpoint, laps: Laps, passage: Passage) -> HttpResponse {
+    let Answer { status, headers: told, body, served, usage: _ } = answer;
+    let mut response = HttpResponseBuilder::new(status_of(status));
+    headers::to_client(&told, &mut response);
+    response.insert_header((PROVIDER, served.provider.as_str()));
+    tell_attempts(&mut response, &served.attempts, served.fell_back);
+    laps.tell(&mut response);
+    match body {
+        AnswerBody::Whole(bytes) => response.body(Whole { bytes, _passage: passage }),
+        AnswerBody::Stream(body) => {
+            let is_events = content_type(&told).is_some_and(|kind| kind.starts_with("text/event-stream"));
+            let size = match length(&told).filter(|_| !is_events) {
+                Some(length) => BodySize::Sized(length),
+                None => BodySize::Stream,
+            };
+            let events = if is_events { endpoint.events } else { Events::None };
+            response.body(Streamed { body: Some(body), size, events, _passage: passage })
+        }
+    }
+}
+
+/// What a failed job gives to its client.
+pub(super) fn refuse(error: &SendError, endpoint: &Endpoint, laps: Laps) -> HttpResponse {
+    let mut response = match error {
+        SendError::Refused(refused)
+            if is_the_clients(refused.status) && speaks_as(endpoint, &refused.body) =>
+        {
+            let mut response = HttpResponseBuilder::new(status_of(refused.status));
+            headers::to_client(&refused.headers, &mut response);
+            response.insert_header(("x-should-retry", "false"));
+            response.body(refused.body.clone())
+        }
+        _ => Refusal::of(error).respond(endpoint.api),
+    };
+    let mut told = HttpResponseBuilder::new(response.status());
+    let attempts = error.attempts();
+    let fell_back = attempts.windows(2).any(|pair| pair[0].key.provider != pair[1].key.provider);
+    tell_attempts(&mut told, attempts, fell_back);
+    laps.tell(&mut told);
+    if let Some(last) = error.attempts().last() {
+        told.insert_header((PROVIDER, last.key.provider.as_str()));
+    }
+    for (name, value) in told.finish().headers() {
+        response.headers_mut().insert(name.clone(), value.clone());
+    }
+    response
+}
+
+/// Whether a status speaks of the request. Others speak of our keys, our speed or the provider.
+fn is_the_clients(status: http::StatusCode) -> bool {
+    matches!(status.as_u16(), 400 | 404..=428 | 430..=499)
+}
+
+/// Whether a refusal is written as the client's API writes it; Google's answer OpenAI's requests with its own.
+fn speaks_as(endpoint: &Endpoint, body: &[u8]) -> bool {
+    endpoint.events == Events::None
+        || serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body)
+            .is_ok_and(|body| body.contains_key("error") || body.contains_key("message"))
+}
+
+fn tell_attempts(response: &mut HttpResponseBuilder, attempts: &[Attempt], fell_back: bool) {
+    response.insert_header((ATTEMPTS, attempts.len().to_string()));
+    let Some(last) = attempts.last() else { return };
+    response.insert_header((FALLBACK, if fell_back { "true" } else { "false" }));
+    // A client may have named the model, and names may hold what no header can.
+    if let Ok(model) = actix_web::http::header::HeaderValue::from_str(last.model.as_str())
+        && !model.is_empty()
+    {
+        response.insert_header((MODEL, model));
+    }
+}
+
+fn status_of(status: http::StatusCode) -> StatusCode {
+    StatusCode::from_u16(status.as_u16()).unwrap_or(StatusCode::BAD_GATEWAY)
+}
+
+fn content_type(headers: &http::HeaderMap) -> Option<&str> {
+    headers.get(header::CONTENT_TYPE)?.to_str().ok().map(str::trim_start)
+}
+
+fn length(headers: &http::HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// A whole answer. The request counts as under way until it has left.
+struct Whole {
+    bytes: Bytes,
+    _passage: Passage,
+}
+
+impl MessageBody for Whole {
+    type Error = std::convert::Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.bytes.len() as u64)
+    }
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        let bytes = std::mem::take(&mut self.get_mut().bytes);
+        Poll::Ready((!bytes.is_empty()).then_some(Ok(bytes)))
+    }
+}
+
+/// An answer that comes in pieces. Dropped, as when its client leaves, it ends the call and frees the key.
+struct Streamed {
+    body: Option<BodyStream>,
+    size: BodySize,
+    events: Events,
+    _passage: Passage,
+}
+
+impl MessageBody for Streamed {
+    type Error = TransportError;
+
+    fn size(&self) -> BodySize {
+        self.size
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        task: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, TransportError>>> {
+        let this = self.get_mut();
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        let polled = std::task::ready!(Stream::poll_next(body.as_mut(), task));
+        let broken = match polled {
+            Some(Ok(bytes)) => return Poll::Ready(Some(Ok(bytes))),
+            None => {
+                this.body = None;
+                return Poll::Ready(None);
+            }
+            Some(Err(broken)) => broken,
+        };
+        this.body = None;
+        // Events tell of it themselves; of anything else only a broken connection can, and an error makes one.
+        Poll::Ready(Some(match last_event(this.events, "stream_broken", &broken.to_string()) {
+            Some(event) => Ok(Bytes::from(event)),
+            None => Err(broken),
+        }))
+    }
+}
+
+/// Tells the name of a request in its response.
+pub(super) fn named(mut response: HttpResponse, request_id: &str) -> HttpResponse {
+    // A name is made of plain characters.
+    if let Ok(value) = actix_web::http::header::HeaderValue::from_str(request_id) {
+        let name = actix_web::http::header::HeaderName::from_static(super::ask::REQUEST_ID);
+        response.headers_mut().insert(name, value);
+    }
+    response
+}

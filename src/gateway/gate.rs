@@ -1,0 +1,90 @@
+//! What all requests share, and how the gateway begins and ends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use keywheel_actors::Wheel;
+use tokio::sync::{Notify, watch};
+
+use super::settings::Settings;
+use crate::config::Config;
+
+/// What all requests share.
+#[derive(Debug)]
+pub struct Gate {
+    /// The running wheel.
+    pub(super) wheel: Wheel,
+    /// The configuration as it is now.
+    pub(super) config: watch::Receiver<Arc<Config>>,
+    /// What was settled at the start.
+    pub(super) settings: Settings,
+    in_flight: AtomicUsize,
+    /// Rings when the last request under way has ended.
+    idle: Notify,
+    closing: AtomicBool,
+}
+
+impl Gate {
+    /// A gate before that wheel.
+    pub fn new(wheel: Wheel, config: watch::Receiver<Arc<Config>>, settings: Settings) -> Self {
+        Self {
+            wheel,
+            config,
+            settings,
+            in_flight: AtomicUsize::new(0),
+            idle: Notify::new(),
+            closing: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether it takes requests: not while it ends. A provider that is ill has nothing to do with it.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.closing.load(Ordering::Acquire)
+    }
+
+    /// Says that it is about to end.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
+    /// Counts a request until what this gives is dropped.
+    pub(super) fn enter(self: &Arc<Self>) -> Passage {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        Passage { gate: Arc::clone(self) }
+    }
+
+    /// Requests under way.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    /// Waits until no request is under way, or for so long.
+    pub async fn emptied(&self, within: Duration) {
+        let emptied = async {
+            loop {
+                let rung = self.idle.notified();
+                if self.in_flight() == 0 {
+                    return;
+                }
+                rung.await;
+            }
+        };
+        // Whoever reads so slowly is cut off.
+        let _ = tokio::time::timeout(within, emptied).await;
+    }
+}
+
+/// A request under way.
+#[derive(Debug)]
+pub(super) struct Passage {
+    gate: Arc<Gate>,
+}
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        if self.gate.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.gate.idle.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Which headers pass, in both directions. What isn't named here stays where it is.
+//!
+//! A client's credential and cookies never go to a provider, and what identifies the account of a key never comes
+//! back. Lines about the connection belong to each connection.
+
+use actix_web::HttpResponseBuilder;
+use actix_web::http::header::HeaderMap as ActixHeaders;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// Request headers that providers are sent.
+///
+/// Sources: the API references of OpenAI, Anthropic, Google and OpenRouter.
+const TO_PROVIDERS: [&str; 19] = [
+    "accept",
+    "accept-language",
+    "anthropic-beta",
+    "anthropic-version",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-type",
+    "http-referer",
+    "idempotency-key",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "openai-beta",
+    "range",
+    "user-agent",
+    "x-goog-api-client",
+    "x-goog-upload-protocol",
+    "x-title",
+];
+
+/// Answer headers that clients are sent.
+const TO_CLIENTS: [&str; 15] = [
+    "accept-ranges",
+    "anthropic-version",
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-range",
+    "content-type",
+    "etag",
+    "expires",
+    "last-modified",
+    "openai-model",
+    "openai-processing-ms",
+    "openai-version",
+    "vary",
+];
+
+/// The headers of a client's request that go on to a provider. Actix-web has another version of the same types.
+pub(super) fn to_provider(headers: &ActixHeaders) -> HeaderMap {
+    let mut passed = HeaderMap::with_capacity(8);
+    for (name, value) in headers {
+        if TO_PROVIDERS.binary_search(&name.as_str()).is_err() {
+            continue;
+        }
+        let name = HeaderName::from_bytes(name.as_str().as_bytes());
+        let value = HeaderValue::from_bytes(value.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, value) {
+            passed.append(name, value);
+        }
+    }
+    passed
+}
+
+/// Puts the headers of a provider's answer that are a client's business into its response.
+pub(super) fn to_client(headers: &HeaderMap, response: &mut HttpResponseBuilder) {
+    for (name, value) in headers {
+        if TO_CLIENTS.binary_search(&name.as_str()).is_ok() {
+            response.append_header((name.as_str(), value.as_bytes()));
+        }
+    }
+}
+
+/// One header as text.
+pub(super) fn text<'h>(headers: &'h ActixHeaders, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// What a client shows to be let in: wherever the SDKs put their key.
+pub(super) fn token<'h>(headers: &'h ActixHeaders, query: &'h str) -> Option<&'h str> {
+    let bearer = text(headers, "authorization").and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    });
+    bearer
+        .or_else(|| ["x-api-key", "api-key", "x-goog-api-key"].iter().find_map(|name| text(headers, name)))
+        .or_else(|| query.split('&').find_map(|part| part.strip_prefix("key=")))
+        .filter(|token| !token.is_empty())
+}
+
+/// Parameters in which a client may have put its own credential: it opens this gateway, and nothing behind it.
+const CREDENTIALS: [&str; 3] = ["key", "access_token", "api_key"];
+
+/// A client's query without its credential, with its question mark; empty if nothing is left.
+pub(super) fn query_without_credential(query: &str) -> String {
+    let is_credential = |part: &&str| CREDENTIALS.contains(&part.split('=').next().unwrap_or_default());
+    let parts: Vec<&str> =
+        query.split('&').filter(|part| !part.is_empty()).filter(|part| !is_credential(part)).collect();
+    if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header;
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn the_lists_can_be_searched() {
+        assert!(TO_PROVIDERS.is_sorted() && TO_CLIENTS.is_sorted());
+    }
+
+    #[test]
+    fn no_credential_and_no_cookie_goes_on() {
+        let request = TestRequest::default()
+            .insert_header((header::AUTHORIZATION, "Bearer kw-1"))
+            .insert_header(("x-api-key", "kw-1"))
+            .insert_header(("api-key", "kw-1"))
+            .insert_header(("x-goog-api-key", "kw-1"))
+            .insert_header((header::COOKIE, "a=b"))
+            .insert_header(("openai-organization", "org-1"))
+            .insert_header(("transfer-encoding", "chunked"))
+            .insert_header((header::ACCEPT_ENCODING, "gzip"))
+            .insert_header(("openai-beta", "assistants=v2"))
+            .insert_header((header::CONTENT_TYPE, "application/json"))
+            .to_http_request();
+        let passed = to_provider(request.headers());
+        let mut names: Vec<&str> = passed.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["content-type", "openai-beta"]);
+    }
+
+    #[test]
+    fn what_tells_of_the_account_stays_here() {
+        let named = ["set-cookie", "openai-organization", "x-ratelimit-remaining-requests", "x-request-id"];
+        let named = named.map(|name| (HeaderName::from_static(name), HeaderValue::from_static("x")));
+        let mut headers = HeaderMap::from_iter(named);
+        headers.insert("content-type", HeaderValue::from_static("text/plain"));
+        let mut response = actix_web::HttpResponse::Ok();
+        to_client(&headers, &mut response);
+        let response = response.finish();
+        assert_eq!(response.headers().len(), 1);
+        assert_eq!(
+            response.headers().get("content-type").and_then(|kind| kind.to_str().ok()),
+            Some("text/plain")
+        );
+    }
+
+    #[test]
+    fn a_token_is_found_wherever_an_sdk_puts_it() {
+        let of = |name: &'static str, value: &'static str| {
+            let request = TestRequest::default().insert_header((name, value)).to_http_request();
+            token(request.headers(), "").map(str::to_owned)
+        };
+        assert_eq!(of("authorization", "bearer kw-1"), Some("kw-1".to_owned()));
+        assert_eq!(of("authorization", "Basic a2V5"), None);
+        assert_eq!(of("authorization", "Bearer "), None);
+        assert_eq!(of("x-api-key", "kw-2"), Some("kw-2".to_owned()));
+        assert_eq!(of("x-goog-api-key", "kw-3"), Some("kw-3".to_owned()));
+        assert_eq!(token(&ActixHeaders::new(), "alt=sse&key=kw-4"), Some("kw-4"));
+    }
+
+    #[test]
+    fn a_query_goes_on_without_its_credential() {
+        assert_eq!(query_without_credential("alt=sse&key=x&access_token=y"), "?alt=sse");
+        assert_eq!(query_without_credential("key=x"), "");
+        assert_eq!(query_without_credential(""), "");
+        assert_eq!(query_without_credential("monkey=1"), "?monkey=1");
+    }
+}

@@ -1,0 +1,257 @@
+//! Which of the gateway's addresses means what.
+
+use actix_web::http::Method;
+use keywheel_actors::dialect::Api;
+use keywheel_actors::id::{Model, ProviderId};
+
+/// What is asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Surface {
+    /// A call that goes where its model's route leads.
+    Call(Endpoint),
+    /// The models that are offered, or one of them.
+    Models {
+        /// How the list is to look.
+        api: Api,
+        /// Which one.
+        name: Option<String>,
+    },
+    /// Anything for one provider.
+    Pass {
+        /// Which.
+        provider: ProviderId,
+        /// What is called there, with a leading slash and without a query.
+        path: String,
+    },
+    /// Whether the process lives.
+    Live,
+    /// Whether it takes requests.
+    Ready,
+    /// There is such an address, but it isn't asked like that.
+    WrongMethod,
+    /// There is none.
+    Unknown,
+}
+
+/// A call of an API that the gateway knows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Endpoint {
+    /// Its name in metrics and logs.
+    pub(super) name: &'static str,
+    /// Whose API it is.
+    pub(super) api: Api,
+    /// Its path below a provider's base URL.
+    pub(super) path: String,
+    /// The model, where the path says it.
+    pub(super) model: Option<Model>,
+    /// How its streams tell of an error.
+    pub(super) events: Events,
+}
+
+/// How a stream tells of an error.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Events {
+    /// As chat completions do: `data` alone.
+    Chunks,
+    /// As OpenAI's responses do: an event `error`.
+    Responses,
+    /// As Anthropic's messages do: an event `error` of another shape.
+    Messages,
+    /// As Gemini does: `data` alone, of another shape.
+    Generations,
+    /// Bytes of which nothing is known: only the broken connection tells.
+    None,
+}
+
+impl Events {
+    /// Of a path below a provider's base URL.
+    pub(super) fn of_path(path: &str) -> Self {
+        match Api::of_path(path) {
+            Some(Api::OpenAi) if path.starts_with("/responses") => Self::Responses,
+            Some(Api::OpenAi) => Self::Chunks,
+            Some(Api::Anthropic) => Self::Messages,
+            Some(Api::Gemini) => Self::Generations,
+            None => Self::None,
+        }
+    }
+}
+
+/// OpenAI's calls that are routed: their names in metrics and their paths.
+const OPENAI: [(&str, &str); 4] = [
+    ("chat_completions", "/chat/completions"),
+    ("completions", "/completions"),
+    ("embeddings", "/embeddings"),
+    ("responses", "/responses"),
+];
+
+/// Anthropic's.
+const ANTHROPIC: [(&str, &str); 2] = [("messages", "/messages"), ("count_tokens", "/messages/count_tokens")];
+
+/// What versions stand before the paths; SDKs differ in whether the base URL has one.
+const VERSIONS: [&str; 2] = ["/v1beta", "/v1"];
+
+/// What a request is for. `is_anthropic` says that it has Anthropic's headers.
+pub(super) fn find(method: &Method, path: &str, is_anthropic: bool) -> Surface {
+    match path {
+        "/livez" => return read_only(method, Surface::Live),
+        "/readyz" => return read_only(method, Surface::Ready),
+        _ => {}
+    }
+    if let Some(rest) = path.strip_prefix("/providers/") {
+        return of_provider(rest);
+    }
+    let (version, path) = versioned(path);
+    let known = OPENAI.map(|call| (Api::OpenAi, call)).into_iter();
+    let mut known = known.chain(ANTHROPIC.map(|call| (Api::Anthropic, call)));
+    if let Some((api, (name, path))) = known.find(|(_, (_, known))| *known == path) {
+        return call(
+            method,
+            Endpoint { name, api, path: path.to_owned(), model: None, events: Events::of_path(path) },
+        );
+    }
+    let Some(rest) = path.strip_prefix("/models") else { return Surface::Unknown };
+    if let Some((model, _)) = rest.strip_prefix('/').and_then(|rest| rest.rsplit_once(':')) {
+        return call(
+            method,
+            Endpoint {
+                name: "generate_content",
+                api: Api::Gemini,
+                path: path.to_owned(),
+                model: Some(Model::from(decoded(model))),
+                events: Events::Generations,
+            },
+        );
+    }
+    let api = match (version, is_anthropic) {
+        (Some("/v1beta"), _) => Api::Gemini,
+        (_, true) => Api::Anthropic,
+        (_, false) => Api::OpenAi,
+    };
+    match rest.strip_prefix('/') {
+        Some(name) if !name.is_empty() => {
+            read_only(method, Surface::Models { api, name: Some(decoded(name)) })
+        }
+        None if !rest.is_empty() => Surface::Unknown,
+        Some(_) | None => read_only(method, Surface::Models { api, name: None }),
+    }
+}
+
+fn versioned(path: &str) -> (Option<&'static str>, &str) {
+    VERSIONS
+        .into_iter()
+        .find_map(|version| {
+            let rest = path.strip_prefix(version).filter(|rest| rest.starts_with('/'))?;
+            Some((Some(version), rest))
+        })
+        .unwrap_or((None, path))
+}
+
+fn of_provider(rest: &str) -> Surface {
+    let (provider, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    if provider.is_empty() || path.is_empty() {
+        return Surface::Unknown;
+    }
+    Surface::Pass { provider: ProviderId::from(provider), path: path.to_owned() }
+}
+
+fn call(method: &Method, endpoint: Endpoint) -> Surface {
+    if *method == Method::POST { Surface::Call(endpoint) } else { Surface::WrongMethod }
+}
+
+fn read_only(method: &Method, surface: Surface) -> Surface {
+    if *method == Method::GET || *method == Method::HEAD { surface } else { Surface::WrongMethod }
+}
+
+/// The name of a model as it was meant: some hold slashes, and clients encode them.
+fn decoded(name: &str) -> String {
+    percent_decoded(name).unwrap_or_else(|| name.to_owned())
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let (high, low) = (char::from(rest.next()?), char::from(rest.next()?));
+            bytes.push(u8::try_from(high.to_digit(16)? * 16 + low.to_digit(16)?).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// `path` without the version that the provider's base URL says already: SDKs put it before every path.
+pub(super) fn below_base<'p>(base_url: &str, path: &'p str) -> &'p str {
+    let version = base_url.rsplit('/').next().unwrap_or_default();
+    let is_version = version.starts_with('v') && version[1..].starts_with(|c: char| c.is_ascii_digit());
+    path.strip_prefix('/')
+        .and_then(|path| path.strip_prefix(version))
+        .filter(|rest| is_version && rest.starts_with('/'))
+        .unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn post(path: &str) -> Surface {
+        find(&Method::POST, path, false)
+    }
+
+    #[test]
+    fn calls_are_known_with_and_without_a_version() {
+        for path in ["/v1/chat/completions", "/chat/completions"] {
+            let Surface::Call(endpoint) = post(path) else { panic!("{path}") };
+            assert_eq!((endpoint.name, endpoint.path.as_str()), ("chat_completions", "/chat/completions"));
+        }
+        let Surface::Call(endpoint) = post("/v1/responses") else { panic!() };
+        assert_eq!((endpoint.api, endpoint.events), (Api::OpenAi, Events::Responses));
+        let Surface::Call(endpoint) = post("/v1/messages") else { panic!() };
+        assert_eq!((endpoint.api, endpoint.events), (Api::Anthropic, Events::Messages));
+        assert_eq!(find(&Method::GET, "/v1/embeddings", false), Surface::WrongMethod);
+        assert_eq!(post("/v1/unheard/of"), Surface::Unknown);
+        assert_eq!(post("/v1x/chat/completions"), Surface::Unknown);
+    }
+
+    #[test]
+    fn geminis_path_names_the_model() {
+        let Surface::Call(endpoint) = post("/v1beta/models/fast:streamGenerateContent") else { panic!() };
+        assert_eq!((endpoint.api, endpoint.model), (Api::Gemini, Some(Model::from("fast"))));
+        assert_eq!(endpoint.path, "/models/fast:streamGenerateContent");
+    }
+
+    #[test]
+    fn the_list_of_models_looks_as_its_reader_knows_it() {
+        let get = |path: &str, is_anthropic| find(&Method::GET, path, is_anthropic);
+        assert_eq!(get("/v1/models", false), Surface::Models { api: Api::OpenAi, name: None });
+        assert_eq!(get("/v1/models", true), Surface::Models { api: Api::Anthropic, name: None });
+        assert_eq!(get("/v1beta/models", false), Surface::Models { api: Api::Gemini, name: None });
+        let named = Surface::Models { api: Api::OpenAi, name: Some("org/model".to_owned()) };
+        assert_eq!(get("/v1/models/org%2Fmodel", false), named);
+        assert_eq!(get("/v1/models/org/model", false), named);
+        assert_eq!(get("/v1/modelsx", false), Surface::Unknown);
+    }
+
+    #[test]
+    fn a_provider_is_named_by_its_id() {
+        let pass = Surface::Pass { provider: "a".into(), path: "/files/x".to_owned() };
+        assert_eq!(find(&Method::DELETE, "/providers/a/files/x", false), pass);
+        assert_eq!(post("/providers/a"), Surface::Unknown);
+        assert_eq!(post("/providers//files"), Surface::Unknown);
+    }
+
+    #[test]
+    fn a_version_stands_once_in_the_address() {
+        for (base_url, path, wanted) in [
+            ("https://api.anthropic.com/v1", "/v1/messages", "/messages"),
+            ("https://api.anthropic.com/v1", "/messages", "/messages"),
+            ("https://api.deepseek.com", "/v1/chat/completions", "/v1/chat/completions"),
+            ("https://h/v1beta", "/v1beta/models", "/models"),
+            ("https://h/v1", "/v1x/models", "/v1x/models"),
+            ("https://h/api", "/api/x", "/api/x"),
+        ] {
+            assert_eq!(below_base(base_url, path), wanted, "{base_url} {path}");
+        }
+    }
+}
