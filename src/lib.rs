@@ -7,6 +7,7 @@ pub mod command;
 pub mod admin;
 pub mod batch;
 pub mod check;
+pub mod clients;
 pub mod config;
 pub mod demo;
 pub mod failures;

@@ -703,7 +703,7 @@ fn no_message_ever_holds_a_secret() {
 #[test]
 fn what_is_ignored_is_warned_of() {
     let key = "rotation = { pick = \"fastest\" }\n";
-    let text = small("") + key + "[server]\nlisten = \"127.0.0.1:8080\"\n" + &remote(&["env:C"]);
+    let text = small("") + key + &remote(&["env:C"]);
     let config =
         Scenario::file(&text).variable("C", "sk-c").flag("provider.o.key.0.secret", "sk-canary").loaded();
     let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
@@ -712,7 +712,6 @@ fn what_is_ignored_is_warned_of() {
         [
             "keywheel.toml:9:21: provider.local.key.k-0.rotation.pick: `pick` chooses among keys, so it does \
              nothing in one of them\n  hint: move it to `[provider.rotation]`",
-            "keywheel.toml:10:1: server: this version does nothing with `[server]`",
             "--set provider.o.key.0.secret: process lists and the shell's history keep this secret\n  \
              hint: write `env:NAME` or `file:PATH` instead",
         ]

@@ -66,6 +66,34 @@ pub struct Terms {
     /// Calls that may fail by a fault of the provider (5xx, cut, timeout) before the job gives up.
     /// Throttles, dead keys and a provider's outage don't count.
     pub attempts_max: u32,
+    /// How much of a stream is held back before the caller sees any.
+    pub hold_back: HoldBack,
+    /// Who goes first of those that wait.
+    pub priority: Priority,
+}
+
+/// How much of a stream is held back: what the caller hasn't seen can still come from elsewhere.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum HoldBack {
+    /// Nothing.
+    None,
+    /// All until its first content.
+    #[default]
+    FirstContent,
+    /// All of it.
+    Full,
+}
+
+/// Who goes first of those that wait.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub enum Priority {
+    /// Whoever has time.
+    Low,
+    /// Everybody.
+    #[default]
+    Normal,
+    /// Whoever a person waits for.
+    High,
 }
 
 impl Default for Terms {
@@ -75,6 +103,8 @@ impl Default for Terms {
             caller: CallerId::default(),
             patience: Patience::UntilDeadline,
             attempts_max: 5,
+            hold_back: HoldBack::default(),
+            priority: Priority::default(),
         }
     }
 }

@@ -42,6 +42,11 @@ impl Secret {
         self.0.value.expose_secret()
     }
 
+    /// How many characters it has.
+    pub fn chars(&self) -> usize {
+        self.expose().chars().count()
+    }
+
     /// What a person may see of it: a known prefix and the last four characters, or nothing at all.
     pub fn masked(&self) -> String {
         let value = self.expose();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ring::digest;
 
+use super::admin;
 use super::source::Source;
 use super::tree::{Fields, Node};
 
@@ -22,9 +23,6 @@ pub(super) const STATE_FIELDS: [&str; 1] = ["dir"];
 
 /// What `[failures]` may say.
 pub(super) const FAILURE_FIELDS: [&str; 4] = ["log", "dir", "file_mib_max", "files_max"];
-
-/// What `[admin]` may say.
-pub(super) const ADMIN_FIELDS: [&str; 1] = ["socket"];
 
 /// The files that belong to one configuration. Every process with the same configuration means the same ones.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -81,7 +79,7 @@ pub(super) fn read(fields: &Fields<'_>, source: &Source, path: &Path) -> Home {
         files_max: files.and_then(|files| usize::try_from(files).ok()).unwrap_or(usual.files_max),
     };
 
-    let admin = section("admin", &ADMIN_FIELDS);
+    let admin = section("admin", &admin::FIELDS);
     let socket = path_in(&admin, "socket").unwrap_or_else(|| usual_socket(&state_dir));
     if let Some(node) = admin.as_ref().and_then(|fields| fields.get("socket"))
         && socket.as_os_str().len() > SOCKET_PATH_BYTES_MAX

@@ -8,6 +8,7 @@ use keywheel_actors::id::ProviderId;
 use keywheel_actors::spec::{Rotation, Timeouts, WheelSpec};
 
 use super::address;
+use super::admin::{self, AdminConfig};
 use super::document::Document;
 use super::home::{self, Home};
 use super::layer;
@@ -20,15 +21,13 @@ use super::provider::{self, Defaults, Provider};
 use super::rotation::{self, Level};
 use super::route;
 use super::secret::{Purpose, Vault};
+use super::server::{self, ServerConfig};
 use super::source::{self, Source, Written};
 use super::tree::{Fields, Node};
 use crate::money::Prices;
 
 /// Permission bits: the group or everybody may read it.
 const READABLE_BY_MORE: u32 = 0o044;
-
-/// Sections that the format names, but this version doesn't act on.
-const UNUSED_SECTIONS: [&str; 1] = ["server"];
 
 /// What the top of a file may say.
 pub(super) const FIELDS: [&str; 11] = [
@@ -56,6 +55,10 @@ pub struct Config {
     pub disabled: Vec<ProviderId>,
     /// What the models cost.
     pub prices: Prices,
+    /// How the gateway listens, and for whom.
+    pub server: ServerConfig,
+    /// Who reaches a running keywheel over the network.
+    pub admin: AdminConfig,
     /// The files that belong to it.
     pub home: Home,
     /// The file that was read. `None` for a configuration made in memory.
@@ -126,19 +129,15 @@ fn resolve(
     purpose: Purpose,
 ) -> (Config, Vec<ProviderOutline>) {
     let Some(fields) = root.fields(&FIELDS) else { return (Config::default(), Vec::new()) };
-    for name in UNUSED_SECTIONS {
-        if let Some(section) = fields.get(name) {
-            section.warn(format!("this version does nothing with `[{name}]`"), None);
-        }
-    }
-
     let directory = written.path.parent().unwrap_or(Path::new(""));
+    let hasher = RandomState::new();
+    let vault = Vault { source, directory, hasher: &hasher, purpose };
     let mut providers = read_providers(
         &fields,
         Defaults {
             rotation: &rotation::read(fields.get("rotation"), &Rotation::default(), Level::ManyKeys),
             timeouts: &rotation::read_timeouts(fields.get("timeouts"), &Timeouts::default()),
-            vault: Vault { source, directory, hasher: &RandomState::new(), purpose },
+            vault,
         },
     );
     report_open_secrets(&providers, written);
@@ -156,6 +155,8 @@ fn resolve(
         validity,
         disabled,
         prices,
+        server: server::read(fields.get("server"), directory),
+        admin: admin::read(&fields, vault),
         home: home::read(&fields, source, &written.path),
         path: Some(written.path.clone()),
         warnings: Vec::new(),

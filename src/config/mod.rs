@@ -7,6 +7,7 @@
 //! quotes a secret. The fields are described in `docs/configuration.md`.
 
 mod address;
+mod admin;
 mod check;
 mod document;
 mod duration;
@@ -35,6 +36,7 @@ mod provider;
 mod rotation;
 mod route;
 mod secret;
+mod server;
 mod show;
 mod source;
 pub(crate) mod suggest;
@@ -42,6 +44,7 @@ mod tree;
 mod variable;
 
 pub use address::VARIABLE_PREFIX;
+pub use admin::AdminConfig;
 pub use check::{Findings, check};
 pub use edit::{EditError, Editor, KeyFields, Mentions, NewProvider, NewSecret, Saved, WrittenSecret};
 pub use field::schema;
@@ -54,6 +57,7 @@ pub use outline::{
 };
 pub use preset::{DIALECTS, KeyNeed, Method, PRESETS, Preset, Validity};
 pub use problem::{ConfigError, Place, Problem};
+pub use server::{AccessLog, ServerConfig};
 pub use show::{Content, Effective, NoSuchField, Resolved, Shown, ValueOrigin, show};
 pub use source::Source;
 pub use variable::usual_variable;

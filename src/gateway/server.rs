@@ -60,8 +60,8 @@ impl Server {
                 .keep_alive(KEEP_ALIVE)
                 .client_request_timeout(header_timeout)
                 .client_disconnect_timeout(GOODBYE)
-        // A client that closes its side has left: nobody else stops its call.
-        .h1_allow_half_closed(false)
+                // A client that closes its side has left: nobody else stops its call.
+                .h1_allow_half_closed(false)
                 .on_connect(|connection, _| {
                     if let Some(stream) = connection.downcast_ref::<TcpStream>() {
                         // Without it the pieces of a stream wait for each other's acknowledgements.

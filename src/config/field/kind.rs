@@ -26,6 +26,8 @@ pub(in crate::config) enum Kind {
     Address,
     /// The name of an HTTP header.
     Header,
+    /// Any text.
+    Text,
     /// A path; relative ones begin where the configuration is.
     Path,
     /// `env:NAME`, `file:PATH` or the value itself.
@@ -51,6 +53,8 @@ pub(in crate::config) enum Kind {
     DurationOrNever,
     /// A list of names.
     Names,
+    /// A list of texts.
+    Texts,
     /// A list of models.
     Models,
     /// A list of `"provider/model"`.
@@ -61,8 +65,6 @@ pub(in crate::config) enum Kind {
     Table(&'static [Field]),
     /// A list of tables.
     Tables(&'static [Field]),
-    /// A table that this version reads nothing of.
-    Anything,
 }
 
 /// What holds where a field isn't written.

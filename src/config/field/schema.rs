@@ -59,6 +59,7 @@ fn form(field: &Field) -> Map<String, Value> {
         Kind::Header => json!({ "type": "string", "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" }),
         Kind::Address => json!({ "type": "string", "pattern": "^https?://[^?#]+$" }),
         Kind::Model | Kind::Path | Kind::Secret => json!({ "type": "string", "minLength": 1 }),
+        Kind::Text => json!({ "type": "string" }),
         Kind::Choice(words) => json!({ "type": "string", "enum": words() }),
         Kind::Switch => json!({ "type": "boolean" }),
         Kind::Whole { least, most } => json!({ "type": "integer", "minimum": least, "maximum": most }),
@@ -66,7 +67,7 @@ fn form(field: &Field) -> Map<String, Value> {
         Kind::Currency => json!({ "type": "string", "pattern": "^[A-Z]{3}$" }),
         Kind::Duration => json!({ "type": "string", "pattern": format!("^{DURATION}$") }),
         Kind::DurationOrNever => json!({ "type": "string", "pattern": format!("^(never|{DURATION})$") }),
-        Kind::Names | Kind::Models => {
+        Kind::Names | Kind::Texts | Kind::Models => {
             json!({ "type": "array", "items": { "type": "string", "minLength": 1 } })
         }
         Kind::Candidates => {
@@ -79,7 +80,6 @@ fn form(field: &Field) -> Map<String, Value> {
         Kind::Tables(fields) => {
             json!({ "type": "array", "minItems": least_of(field), "items": item(fields) })
         }
-        Kind::Anything => json!({ "type": "object" }),
     })
 }
 

@@ -12,6 +12,9 @@ use crate::config::key::WEIGHT_MAX;
 use crate::config::preset::{DIALECTS, PRESETS};
 use crate::config::provider::QUEUE_JOBS_MOST;
 use crate::config::rotation::FAILURES_MAX;
+use crate::config::server::{
+    BODY_MIB_MOST, CONNECTIONS_MOST, HOLD_BACKS, PRIORITIES, ServerConfig, UPLOAD_MIB_MOST, WORKERS_MOST,
+};
 use crate::money::Currency;
 
 /// The top of the file.
@@ -47,7 +50,12 @@ pub(in crate::config) const TOP: &[Field] = &[
         Kind::Table(ADMIN),
         Usual::Words("what its fields say"),
     ),
-    field("server", "This version does nothing with it.", Kind::Anything, Usual::Words("nothing")),
+    field(
+        "server",
+        "How `keywheel serve` listens, and for whom.",
+        Kind::Table(SERVER),
+        Usual::Words("what its fields say"),
+    ),
     field("provider", "The providers, at least one.", Kind::Tables(PROVIDER), Usual::Required),
     field(
         "route",
@@ -105,7 +113,7 @@ pub(in crate::config) const PROVIDER: &[Field] = &[
     field(
         "openai_path",
         "Where it answers OpenAI's requests, if it speaks otherwise: a path below `base_url`.",
-        Kind::Path,
+        Kind::Text,
         Usual::Words("the preset's: `/openai` for Gemini, empty for Anthropic"),
     ),
     field(
@@ -368,12 +376,151 @@ const FAILURES: &[Field] = &[
     ),
 ];
 
-const ADMIN: &[Field] = &[field(
-    "socket",
-    "The unix socket of a running keywheel.",
-    Kind::Path,
-    Usual::Words("`admin.sock` in the state directory"),
-)];
+const ADMIN: &[Field] = &[
+    field(
+        "socket",
+        "The unix socket of a running keywheel.",
+        Kind::Path,
+        Usual::Words("`admin.sock` in the state directory"),
+    ),
+    field(
+        "listen",
+        "Where it also listens for an operator and for the dashboard, as an IP address and a port.",
+        Kind::Text,
+        Usual::Words("nowhere"),
+    ),
+    field(
+        "token",
+        "What an operator must show there: `env:NAME`, `file:PATH` or at least 20 characters.",
+        Kind::Secret,
+        Usual::Words("none, which only loopback may do without"),
+    ),
+];
+
+/// `[server]`.
+const SERVER: &[Field] = &[
+    field(
+        "listen",
+        "Where the gateway listens, as an IP address and a port.",
+        Kind::Text,
+        Usual::Value(|| json!(ServerConfig::default().listen)),
+    ),
+    field(
+        "client",
+        "Who may call. Beyond loopback at least one is needed.",
+        Kind::Tables(CLIENT),
+        Usual::Words("whoever reaches it"),
+    ),
+    field(
+        "deadline",
+        "How long a request may take in all. Clients may say less.",
+        Kind::Duration,
+        Usual::Value(|| duration(ServerConfig::default().deadline)),
+    ),
+    field(
+        "hold_back",
+        "How much of a stream is held back: what no client has seen can still come from elsewhere.",
+        Kind::Choice(hold_backs),
+        Usual::Value(|| json!("first_content")),
+    ),
+    field(
+        "body_mib_max",
+        "The longest body of a request that is routed, in MiB.",
+        Kind::Whole { least: 1, most: BODY_MIB_MOST },
+        Usual::Value(|| json!(ServerConfig::default().body_bytes_max >> 20)),
+    ),
+    field(
+        "upload_mib_max",
+        "The longest body of a request to one provider, in MiB.",
+        Kind::Whole { least: 1, most: UPLOAD_MIB_MOST },
+        Usual::Value(|| json!(ServerConfig::default().upload_bytes_max >> 20)),
+    ),
+    field(
+        "body_timeout",
+        "The longest pause inside the body of a request.",
+        Kind::Duration,
+        Usual::Value(|| duration(ServerConfig::default().body_timeout)),
+    ),
+    field(
+        "header_timeout",
+        "How long the head of a request may take.",
+        Kind::Duration,
+        Usual::Value(|| duration(ServerConfig::default().header_timeout)),
+    ),
+    field(
+        "connections_max",
+        "Connections at once; further ones wait.",
+        Kind::Whole { least: 1, most: CONNECTIONS_MOST },
+        Usual::Value(|| json!(ServerConfig::default().connections_max)),
+    ),
+    field(
+        "drain_grace",
+        "How long requests under way may go on when it is to end.",
+        Kind::Duration,
+        Usual::Value(|| duration(ServerConfig::default().drain_grace)),
+    ),
+    field(
+        "workers",
+        "Threads that speak with clients.",
+        Kind::Whole { least: 1, most: WORKERS_MOST },
+        Usual::Words("one for each processor"),
+    ),
+    field(
+        "access_log",
+        "Where a line goes for each request that has ended: `off`, `stderr` or a file.",
+        Kind::Text,
+        Usual::Value(|| json!("off")),
+    ),
+    field(
+        "forward_headers",
+        "Headers of clients that providers are sent beside the usual ones.",
+        Kind::Texts,
+        Usual::Words("none"),
+    ),
+    field(
+        "otlp_endpoint",
+        "Where OpenTelemetry's traces and metrics are sent, by OTLP over HTTP.",
+        Kind::Address,
+        Usual::Words("nowhere, or what OTEL_EXPORTER_OTLP_ENDPOINT says"),
+    ),
+    field(
+        "service_name",
+        "What this gateway is called there.",
+        Kind::Text,
+        Usual::Value(|| json!(ServerConfig::default().service_name)),
+    ),
+];
+
+/// One `[[server.client]]`.
+const CLIENT: &[Field] = &[
+    field("name", "Its name, unique among the clients.", Kind::Name, Usual::Required),
+    field(
+        "token_hashes",
+        "The hashes of its tokens, as `keywheel client new` writes them.",
+        Kind::Texts,
+        Usual::Required,
+    ),
+    field(
+        "models",
+        "The models that it may ask for, or the beginnings of names and `*`.",
+        Kind::Texts,
+        Usual::Words("all"),
+    ),
+    field("limits", "How much it may use.", Kind::Table(LIMITS), Usual::Words("none")),
+    field(
+        "cost_per_day",
+        "What its calls may cost from midnight to midnight, UTC, by `[[price]]`.",
+        Kind::Amount,
+        Usual::Words("anything"),
+    ),
+    field(
+        "priority",
+        "The highest priority that its requests may have.",
+        Kind::Choice(priorities),
+        Usual::Value(|| json!("high")),
+    ),
+    field("enabled", "Whether it may call at all.", Kind::Switch, Usual::Value(|| json!(true))),
+];
 
 const fn field(name: &'static str, about: &'static str, kind: Kind, usual: Usual) -> Field {
     Field { name, about, kind, usual }
@@ -381,6 +528,14 @@ const fn field(name: &'static str, about: &'static str, kind: Kind, usual: Usual
 
 const fn limit(name: &'static str, about: &'static str, most: u64) -> Field {
     field(name, about, Kind::Whole { least: 1, most }, Usual::Words("learned"))
+}
+
+fn hold_backs() -> Vec<&'static str> {
+    HOLD_BACKS.map(|(word, _)| word).to_vec()
+}
+
+fn priorities() -> Vec<&'static str> {
+    PRIORITIES.map(|(word, _)| word).to_vec()
 }
 
 fn presets() -> Vec<&'static str> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::kind::{Field, Kind};
 use super::table::TOP;
 use super::{KEY, PRICE, PROVIDER, ROUTE, schema};
-use crate::config::{home, key, limits, load, price, provider, rotation, route};
+use crate::config::{admin, home, key, limits, load, price, provider, rotation, route, server};
 
 fn names(fields: &[Field]) -> BTreeSet<&'static str> {
     fields.iter().map(|field| field.name).collect()
@@ -24,7 +24,7 @@ fn section<'a>(fields: &'a [Field], name: &str) -> &'a [Field] {
 
 #[test]
 fn the_reader_knows_what_the_table_has() {
-    let levels: [(&str, &[Field], &[&str]); 12] = [
+    let levels: [(&str, &[Field], &[&str]); 14] = [
         ("top", TOP, &load::FIELDS),
         ("provider", section(TOP, "provider"), &provider::FIELDS),
         ("key", section(PROVIDER, "key"), &key::FIELDS),
@@ -36,7 +36,9 @@ fn the_reader_knows_what_the_table_has() {
         ("timeouts", section(TOP, "timeouts"), &rotation::TIMEOUT_FIELDS),
         ("state", section(TOP, "state"), &home::STATE_FIELDS),
         ("failures", section(TOP, "failures"), &home::FAILURE_FIELDS),
-        ("admin", section(TOP, "admin"), &home::ADMIN_FIELDS),
+        ("admin", section(TOP, "admin"), &admin::FIELDS),
+        ("server", section(TOP, "server"), &server::FIELDS),
+        ("client", section(section(TOP, "server"), "client"), &server::CLIENT_FIELDS),
     ];
     for (level, table, reader) in levels {
         let known: BTreeSet<&str> = reader.iter().copied().collect();
@@ -80,7 +82,7 @@ fn every_field_says_what_it_means_and_what_holds_without_it() {
     }
     let mut seen = 0;
     walk(&schema(), "", &mut seen);
-    assert_eq!(seen, 11 + 6 + 6 + 1 + 4 + 1 + 2 + 5 + (16 + 11 + 6 + 6) + (8 + 11 + 6));
+    assert_eq!(seen, 11 + 6 + 6 + 1 + 4 + 3 + 2 + 5 + 15 + (7 + 11) + (16 + 11 + 6 + 6) + (8 + 11 + 6));
 }
 
 /// What a schema with only our keywords has against a value.

@@ -60,7 +60,7 @@ fn value_of(node: &Node<'_>, kind: Kind) -> Value {
             .amount()
             .and_then(|amount| serde_json::from_str(&amount.to_string()).ok())
             .unwrap_or_default(),
-        Kind::Names | Kind::Models | Kind::Candidates => {
+        Kind::Names | Kind::Texts | Kind::Models | Kind::Candidates => {
             let texts = node.texts().unwrap_or_default();
             json!(texts.iter().map(|(text, _)| text).collect::<Vec<_>>())
         }
@@ -74,11 +74,12 @@ fn value_of(node: &Node<'_>, kind: Kind) -> Value {
         | Kind::Address
         | Kind::Header
         | Kind::Path
+        | Kind::Text
         | Kind::Choice(_)
         | Kind::Currency
         | Kind::Duration
         | Kind::DurationOrNever => json!(node.text()),
         // Sections have no value of their own; the walk goes inside.
-        Kind::Table(_) | Kind::Tables(_) | Kind::Anything => Value::Null,
+        Kind::Table(_) | Kind::Tables(_) => Value::Null,
     }
 }
