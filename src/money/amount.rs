@@ -60,6 +60,13 @@ impl Money {
     }
 }
 
+impl Money {
+    /// What is left of it without that much; nothing if that is more.
+    pub const fn less(self, that: Self) -> Self {
+        Self(self.0.saturating_sub(that.0))
+    }
+}
+
 impl Add for Money {
     type Output = Self;
 

@@ -1,0 +1,170 @@
+//! What one client has used of its limits. Pure: who asks says what time it is.
+
+use std::time::Duration;
+
+use keywheel_actors::clock::Moment;
+use keywheel_actors::policy::quota::{Quota, Taken};
+use keywheel_actors::spec::{DAY, Dimension};
+use keywheel_actors::store::Wall;
+use keywheel_actors::tokens::Tokens;
+
+use super::ClientSpec;
+use crate::money::Money;
+
+/// Nobody knows when a call under way will end; a moment later is a good time to ask again.
+const PLACE_FREE_AFTER: Duration = Duration::from_secs(1);
+
+/// What a request is reckoned to take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Claim {
+    /// Tokens.
+    pub tokens: Tokens,
+    /// Money at most; `None` if the price isn't known.
+    pub cost: Option<Money>,
+}
+
+/// Why a client may not call now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refused {
+    /// The limit that it met, by its name in the configuration.
+    pub limit: &'static str,
+    /// For its reader.
+    pub message: String,
+    /// When the same call may be made. `None`: never as it stands.
+    pub retry_after: Option<Duration>,
+}
+
+/// When it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For windows.
+    pub moment: Moment,
+    /// For days.
+    pub date: Wall,
+}
+
+impl Now {
+    fn day(self) -> u64 {
+        self.date.0 / day_millis()
+    }
+
+    fn until_midnight(self) -> Duration {
+        Duration::from_millis(day_millis() - self.date.0 % day_millis())
+    }
+}
+
+/// Days end at midnight UTC.
+fn day_millis() -> u64 {
+    DAY.as_secs() * 1_000
+}
+
+/// What one client has used.
+#[derive(Debug)]
+pub(super) struct Account {
+    quota: Quota,
+    in_flight: u32,
+    day: u64,
+    /// What this day's calls cost, and what those under way may.
+    spent: Money,
+    reserved: Money,
+}
+
+/// What was taken for a call: to be settled once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Receipt {
+    taken: Taken,
+    reserved: Money,
+    day: u64,
+}
+
+impl Account {
+    pub(super) fn new(spec: &ClientSpec) -> Self {
+        Self {
+            quota: Quota::new(&spec.limits.windows),
+            in_flight: 0,
+            day: 0,
+            spent: Money::ZERO,
+            reserved: Money::ZERO,
+        }
+    }
+
+    /// Goes on as the configuration says now: what was used stays used.
+    pub(super) fn amend(&mut self, spec: &ClientSpec) {
+        self.quota = self.quota.relimited(&spec.limits.windows);
+    }
+
+    /// Takes what a call is reckoned to use, all of it or nothing.
+    pub(super) fn admit(&mut self, spec: &ClientSpec, claim: Claim, now: Now) -> Result<Receipt, Refused> {
+        if self.day != now.day() {
+            (self.day, self.spent) = (now.day(), Money::ZERO);
+        }
+        if let Some(limit) = spec.limits.concurrency.filter(|limit| self.in_flight >= *limit) {
+            return Err(Refused {
+                limit: "concurrency",
+                message: format!("`{}` has {limit} requests under way, as many as it may", spec.name),
+                retry_after: Some(PLACE_FREE_AFTER),
+            });
+        }
+        let reserved = self.afford(spec, claim, now)?;
+        let taken = self.quota.take(now.moment, claim.tokens).map_err(|not| {
+            let limit = match not.dimension {
+                Dimension::Requests => "requests",
+                Dimension::Tokens => "tokens",
+                Dimension::InputTokens => "input_tokens",
+                Dimension::OutputTokens => "output_tokens",
+            };
+            let (message, retry_after) = if not.never_fits() {
+                (format!("the request is larger than the whole limit of {limit} of `{}`", spec.name), None)
+            } else {
+                let message = format!("the limit of {limit} of `{}` is used up", spec.name);
+                (message, Some(not.until.since(now.moment)))
+            };
+            Refused { limit, message, retry_after }
+        })?;
+        self.in_flight += 1;
+        self.reserved += reserved;
+        Ok(Receipt { taken, reserved, day: self.day })
+    }
+
+    fn afford(&self, spec: &ClientSpec, claim: Claim, now: Now) -> Result<Money, Refused> {
+        let Some(limit) = spec.cost_per_day else { return Ok(Money::ZERO) };
+        let Some(cost) = claim.cost else {
+            return Err(Refused {
+                limit: "cost_per_day",
+                message: format!(
+                    "`{}` has a limit of cost, and the price of this model isn't known",
+                    spec.name
+                ),
+                retry_after: None,
+            });
+        };
+        if self.spent + self.reserved + cost > limit {
+            return Err(Refused {
+                limit: "cost_per_day",
+                message: format!("the limit of cost of `{}` for today doesn't suffice", spec.name),
+                retry_after: (cost <= limit).then(|| now.until_midnight()),
+            });
+        }
+        Ok(cost)
+    }
+
+    /// The call used so much; what isn't known counts as it was reckoned.
+    pub(super) fn settle(&mut self, receipt: Receipt, tokens: Option<Tokens>, cost: Option<Money>) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.reserved = self.reserved.less(receipt.reserved);
+        if let Some(tokens) = tokens {
+            self.quota.settle(receipt.taken, tokens);
+        }
+        // What belongs to yesterday is over.
+        if receipt.day == self.day {
+            self.spent += cost.unwrap_or(receipt.reserved);
+        }
+    }
+
+    /// The call was never made: as if nothing had been taken, but its place.
+    pub(super) fn give_back(&mut self, receipt: Receipt) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.reserved = self.reserved.less(receipt.reserved);
+        self.quota.give_back(receipt.taken);
+    }
+}

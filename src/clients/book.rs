@@ -1,0 +1,334 @@
+//! All clients, and what they have used.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use keywheel_actors::id::{CallerId, Model};
+use keywheel_actors::outcome::Usage;
+use keywheel_actors::request::Priority;
+use keywheel_actors::tokens::Tokens;
+use ring::digest;
+
+use super::account::{Account, Claim, Now, Receipt, Refused};
+use super::{ClientSpec, TokenHash};
+use crate::money::Money;
+
+/// All clients. Without any, whoever comes is the one that has no name.
+#[derive(Debug)]
+pub struct Clients {
+    known: RwLock<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    clients: Vec<Client>,
+}
+
+/// The token is nobody's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NotKnown;
+
+/// Somebody who may call.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// `None`: nobody is asked for a name.
+    named: Option<Arc<Named>>,
+}
+
+#[derive(Debug)]
+struct Named {
+    spec: ClientSpec,
+    name: Arc<str>,
+    caller: CallerId,
+    account: Arc<Mutex<Account>>,
+}
+
+impl Clients {
+    /// These clients, who have used nothing yet.
+    pub fn new(specs: &[ClientSpec]) -> Self {
+        Self { known: RwLock::new(Known::of(specs, &HashMap::new())) }
+    }
+
+    /// These clients from now on. Who stays has used what it has used.
+    pub fn reload(&self, specs: &[ClientSpec]) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let accounts = known.clients.iter().filter_map(|client| {
+            let named = client.named.as_ref()?;
+            Some((named.spec.name.clone(), Arc::clone(&named.account)))
+        });
+        *known = Known::of(specs, &accounts.collect());
+    }
+
+    /// Whose token that is.
+    ///
+    /// All tokens are compared, wherever the right one stands, and each to its end.
+    ///
+    /// # Errors
+    /// [`NotKnown`] if it is nobody's, or of somebody who may not call.
+    pub fn identify(&self, token: Option<&str>) -> Result<Client, NotKnown> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if known.clients.is_empty() {
+            return Ok(Client { named: None });
+        }
+        let shown = TokenHash::of(token.ok_or(NotKnown)?);
+        let mut found = Err(NotKnown);
+        for client in &known.clients {
+            let Some(named) = &client.named else { continue };
+            for hash in &named.spec.tokens {
+                if hash.matches(&shown) && named.spec.enabled {
+                    found = Ok(client.clone());
+                }
+            }
+        }
+        found
+    }
+}
+
+impl Known {
+    fn of(specs: &[ClientSpec], accounts: &HashMap<String, Arc<Mutex<Account>>>) -> Self {
+        let clients = specs.iter().map(|spec| {
+            let account = match accounts.get(&spec.name) {
+                Some(account) => {
+                    account.lock().unwrap_or_else(PoisonError::into_inner).amend(spec);
+                    Arc::clone(account)
+                }
+                None => Arc::new(Mutex::new(Account::new(spec))),
+            };
+            let name = Arc::from(spec.name.as_str());
+            let named = Named { spec: spec.clone(), name, caller: caller_of(&spec.name), account };
+            Client { named: Some(Arc::new(named)) }
+        });
+        Self { clients: clients.collect() }
+    }
+}
+
+/// The same name is the same caller, whatever the configuration says beside it.
+fn caller_of(name: &str) -> CallerId {
+    let hash = digest::digest(&digest::SHA256, name.as_bytes());
+    CallerId(hash.as_ref().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)))
+}
+
+impl Client {
+    /// Its name, if names are asked for.
+    pub fn name(&self) -> Option<&Arc<str>> {
+        self.named.as_ref().map(|named| &named.name)
+    }
+
+    /// Whose jobs its requests are.
+    pub fn caller(&self) -> CallerId {
+        self.named.as_ref().map(|named| named.caller).unwrap_or_default()
+    }
+
+    /// The priority of a request that wishes for this one.
+    pub fn priority(&self, wished: Option<Priority>) -> Priority {
+        let highest = self.named.as_ref().map_or(Priority::High, |named| named.spec.priority);
+        wished.unwrap_or_default().min(highest)
+    }
+
+    /// Whether it may ask for that model.
+    pub fn may_use(&self, model: &Model) -> bool {
+        self.named.as_ref().is_none_or(|named| named.spec.may_use(model))
+    }
+
+    /// Whether what its requests will use has to be reckoned.
+    pub fn is_measured(&self) -> bool {
+        self.named.as_ref().is_some_and(|named| {
+            let mut windows = named.spec.limits.windows.iter();
+            named.spec.cost_per_day.is_some() || windows.any(|window| window.dimension.is_of_tokens())
+        })
+    }
+
+    /// Lets a request in that is reckoned to take so much.
+    ///
+    /// # Errors
+    /// [`Refused`] if a limit of the client stands against it.
+    pub fn admit(&self, claim: Claim, now: Now) -> Result<Admission, Refused> {
+        let held = match &self.named {
+            Some(named) => {
+                let receipt = named.lock().admit(&named.spec, claim, now)?;
+                Some((Arc::clone(named), receipt))
+            }
+            None => None,
+        };
+        Ok(Admission { held })
+    }
+}
+
+impl Named {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Account> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request that was let in. Dropped, it has used what it was reckoned to use.
+#[derive(Debug)]
+pub struct Admission {
+    held: Option<(Arc<Named>, Receipt)>,
+}
+
+impl Admission {
+    /// It used so much, as far as that is known.
+    pub fn settle(mut self, usage: Option<Usage>, cost: Option<Money>) {
+        self.end(usage, cost);
+    }
+
+    /// No call was made for it.
+    pub fn give_back(mut self) {
+        if let Some((named, receipt)) = self.held.take() {
+            named.lock().give_back(receipt);
+        }
+    }
+
+    fn end(&mut self, usage: Option<Usage>, cost: Option<Money>) {
+        if let Some((named, receipt)) = self.held.take() {
+            let tokens = usage.map(|usage| Tokens { input: usage.input_tokens, output: usage.output_tokens });
+            named.lock().settle(receipt, tokens, cost);
+        }
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.end(None, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use keywheel_actors::clock::Moment;
+    use keywheel_actors::spec::{Limits, MINUTE, WindowLimit};
+    use keywheel_actors::store::Wall;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn spec(name: &str) -> ClientSpec {
+        ClientSpec {
+            name: name.to_owned(),
+            tokens: vec![TokenHash::of(&format!("kw-{name}"))],
+            models: Vec::new(),
+            limits: Limits::default(),
+            cost_per_day: None,
+            priority: Priority::High,
+            enabled: true,
+        }
+    }
+
+    fn at(seconds: u64) -> Now {
+        let elapsed = Duration::from_secs(seconds);
+        Now { moment: Moment::after_start(elapsed), date: Wall(seconds * 1_000) }
+    }
+
+    fn claim(tokens: u64, cost: Option<&str>) -> Claim {
+        Claim { tokens: Tokens::input(tokens), cost: cost.map(|cost| cost.parse().expect("an amount")) }
+    }
+
+    fn known(clients: &Clients, token: &str) -> Option<Arc<str>> {
+        clients.identify(Some(token)).ok().and_then(|client| client.name().cloned())
+    }
+
+    #[test]
+    fn a_token_is_somebodys_or_nobodys() {
+        let second = ClientSpec { tokens: vec![TokenHash::of("x"), TokenHash::of("y")], ..spec("b") };
+        let off = ClientSpec { enabled: false, ..spec("c") };
+        let clients = Clients::new(&[spec("a"), second, off]);
+        assert_eq!(known(&clients, "kw-a").as_deref(), Some("a"));
+        assert_eq!(known(&clients, "x").as_deref(), Some("b"));
+        assert_eq!(known(&clients, "y").as_deref(), Some("b"));
+        assert_eq!(known(&clients, "kw-c"), None);
+        assert_eq!(known(&clients, "kw-"), None);
+        assert!(clients.identify(None).is_err());
+        assert!(Clients::new(&[]).identify(None).is_ok_and(|client| client.name().is_none()));
+    }
+
+    #[test]
+    fn models_are_allowed_by_name_or_by_its_beginning() {
+        let spec = ClientSpec { models: vec!["fast".to_owned(), "gpt-4o*".to_owned()], ..spec("a") };
+        let may_use = |model: &str| spec.may_use(&Model::from(model));
+        assert!(may_use("fast") && may_use("gpt-4o-mini") && may_use("gpt-4o"));
+        assert!(!may_use("faster") && !may_use("gpt-4"));
+    }
+
+    #[test]
+    fn who_has_as_many_under_way_as_it_may_waits_for_one_to_end() {
+        let limits = Limits { concurrency: Some(1), ..Limits::default() };
+        let clients = Clients::new(&[ClientSpec { limits, ..spec("a") }]);
+        let client = clients.identify(Some("kw-a")).expect("it is known");
+        let first = client.admit(claim(0, None), at(0)).expect("there is a place");
+        let refused = client.admit(claim(0, None), at(0)).expect_err("there is none");
+        assert_eq!((refused.limit, refused.retry_after), ("concurrency", Some(Duration::from_secs(1))));
+        drop(first);
+        client.admit(claim(0, None), at(0)).expect("there is a place again").settle(None, None);
+        client.admit(claim(0, None), at(0)).expect("and again").give_back();
+        assert!(client.admit(claim(0, None), at(0)).is_ok());
+    }
+
+    #[test]
+    fn a_days_money_is_never_overspent_and_comes_back_at_midnight() {
+        let clients =
+            Clients::new(&[ClientSpec { cost_per_day: Some("1".parse().expect("an amount")), ..spec("a") }]);
+        let client = clients.identify(Some("kw-a")).expect("it is known");
+        let first = client.admit(claim(1, Some("0.6")), at(0)).expect("it suffices");
+        let refused =
+            client.admit(claim(1, Some("0.6")), at(3_600)).expect_err("what is under way may cost it");
+        assert_eq!(refused.retry_after, Some(Duration::from_secs(23 * 3_600)));
+        first.settle(None, Some("0.1".parse().expect("an amount")));
+        let second = client.admit(claim(1, Some("0.6")), at(3_600)).expect("it cost less");
+        drop(second);
+        assert!(client.admit(claim(1, Some("0.6")), at(3_600)).is_err(), "what isn't known cost what it may");
+        assert!(client.admit(claim(1, Some("0.6")), at(86_400)).is_ok());
+        assert_eq!(client.admit(claim(1, Some("2")), at(86_400)).expect_err("too dear").retry_after, None);
+        assert_eq!(client.admit(claim(1, None), at(86_400)).expect_err("unknown").limit, "cost_per_day");
+    }
+
+    #[test]
+    fn a_reload_forgets_nothing_of_who_stays() {
+        let limits = || Limits::default().and(WindowLimit::requests(1, MINUTE));
+        let clients = Clients::new(&[ClientSpec { limits: limits(), ..spec("a") }]);
+        let client = clients.identify(Some("kw-a")).expect("it is known");
+        client.admit(claim(0, None), at(1)).expect("the first").settle(None, None);
+        clients.reload(&[ClientSpec { limits: limits(), ..spec("a") }, spec("b")]);
+        let client = clients.identify(Some("kw-a")).expect("it stays");
+        let refused = client.admit(claim(0, None), at(2)).expect_err("it was one a minute before, too");
+        assert_eq!(refused.limit, "requests");
+        clients.reload(&[spec("b")]);
+        assert!(clients.identify(Some("kw-a")).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_window_is_overspent_and_no_place_is_lost(
+            steps in prop::collection::vec((0_u64..20, 0_u64..3), 1..200),
+        ) {
+            let limits = Limits { concurrency: Some(3), ..Limits::default() }
+                .and(WindowLimit::requests(5, MINUTE));
+            let clients = Clients::new(&[ClientSpec { limits, ..spec("a") }]);
+            let client = clients.identify(Some("kw-a")).expect("it is known");
+            let (mut now, mut under_way, mut admitted) = (0, Vec::new(), Vec::new());
+            for (wait, ending) in steps {
+                now += wait;
+                match client.admit(claim(1, None), at(now)) {
+                    Ok(admission) => {
+                        admitted.push(now);
+                        under_way.push(admission);
+                    }
+                    Err(refused) if refused.limit == "concurrency" => prop_assert_eq!(under_way.len(), 3),
+                    Err(_) => {}
+                }
+                prop_assert!(under_way.len() <= 3);
+                match (ending, under_way.pop()) {
+                    (0, Some(admission)) => admission.settle(None, None),
+                    (1, Some(admission)) => drop(admission),
+                    (_, Some(admission)) => under_way.push(admission),
+                    (_, None) => {}
+                }
+            }
+            for first in &admitted {
+                let within = admitted.iter().filter(|at| (*first..first + 60).contains(at));
+                prop_assert!(within.count() <= 5);
+            }
+        }
+    }
+}
