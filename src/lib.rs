@@ -15,6 +15,7 @@ pub mod gateway;
 pub mod money;
 pub mod session;
 pub mod sim;
+pub mod telemetry;
 
 pub mod ui;
 

@@ -33,5 +33,5 @@ mod stories;
 
 pub use reload::{Differences, ReloadError, ReloadReport};
 pub use wheel::{
-    Answer, AnswerBody, CommandError, DrainReport, Keeping, Kept, KeyCommand, StartError, Wheel,
+    Answer, AnswerBody, AnswerStream, CommandError, DrainReport, Keeping, Kept, KeyCommand, StartError, Wheel,
 };

@@ -1,13 +1,16 @@
 //! The door: a handle that any thread may hold.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
 use ::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
+use futures_util::Stream;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{broadcast, oneshot, watch};
 
@@ -18,6 +21,7 @@ use crate::actor::message::{
     CloseState, Command, Crash, CrashKey, DrainAll, GetStats, Halt, ReloadAll, Remember, Submit,
 };
 use crate::actor::root::Root;
+use crate::actor::stream::Handed;
 use crate::board::Board;
 use crate::clock::Clock;
 use crate::error::SendError;
@@ -32,7 +36,7 @@ use crate::spec::DAY;
 use crate::spec::WheelSpec;
 use crate::stats::StatsReport;
 use crate::store::{Memory, Store, StoreError};
-use crate::upstream::{BodyStream, Upstream};
+use crate::upstream::{TransportError, Upstream};
 
 /// A running actor system. Clones are handles to the same one; it stops when the last of them goes.
 #[derive(Clone)]
@@ -435,7 +439,29 @@ pub enum AnswerBody {
     /// All of it.
     Whole(Bytes),
     /// From the first event on. An error inside is the only sign of a cut; a clean end is a whole answer.
-    Stream(BodyStream),
+    Stream(AnswerStream),
+}
+
+/// An answer that comes in pieces. Dropped, it ends its call.
+pub struct AnswerStream(Box<Handed>);
+
+impl AnswerStream {
+    pub(crate) fn new(handed: Handed) -> Self {
+        Self(Box::new(handed))
+    }
+
+    /// Tokens used, once it has ended well and if it told.
+    pub fn usage(&self) -> Option<Usage> {
+        self.0.usage()
+    }
+}
+
+impl Stream for AnswerStream {
+    type Item = Result<Bytes, TransportError>;
+
+    fn poll_next(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut *self.get_mut().0).poll_next(task)
+    }
 }
 
 impl fmt::Debug for AnswerBody {

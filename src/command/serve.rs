@@ -7,11 +7,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::json;
 
-use crate::config::Source;
+use crate::config::{self, Source};
 use crate::exit::Exit;
-use crate::gateway::{Gate, Listening, Server, Settings};
+use crate::gateway::{Gate, Server};
 use crate::session::Session;
 use crate::ui::screen::say;
+
+/// Answers have ended by then; this is for their last bytes to leave.
+const LAST_BYTES: Duration = Duration::from_secs(5);
 
 /// Stand as a gateway in front of the providers, for programs with an OpenAI, Anthropic or Gemini SDK.
 ///
@@ -19,9 +22,9 @@ use crate::ui::screen::say;
 /// runs until Ctrl-C or SIGTERM: then it takes nothing new, lets what is under way end, and leaves with 0.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Where to listen; port 0 for any free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
-    listen: SocketAddr,
+    /// Where to listen; port 0 for any free one [default: `server.listen`, or 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
     /// Print where it listens as a line of JSON to stdout
     #[arg(long)]
     json: bool,
@@ -33,6 +36,8 @@ impl Args {
     /// # Errors
     /// If the configuration is wrong, or it can't listen.
     pub fn run(&self, source: &Source) -> anyhow::Result<Exit> {
+        let config = config::load(source)?.server;
+        config.check_exposure(self.listen.unwrap_or(config.listen))?;
         let session = Session::start(source, "serve", |warning| say(&format!("warning: {warning}")))?;
         actix_web::rt::System::new().block_on(self.serve(session))
     }
@@ -40,19 +45,13 @@ impl Args {
     async fn serve(&self, session: Session) -> anyhow::Result<Exit> {
         let wheel = session.wheel().clone();
         let stopping = super::stopping::signal().context("can't wait for signals")?;
-        let settings = Settings {
-            deadline: Duration::from_secs(600),
-            body_bytes_max: 64 << 20,
-            body_timeout: Duration::from_secs(30),
-        };
-        let gate = Arc::new(Gate::new(wheel.clone(), session.configs(), settings));
-        let listening = Listening {
-            listen: self.listen,
-            workers: std::thread::available_parallelism().map_or(1, usize::from),
-            connections_max: 4_096,
-            header_timeout: Duration::from_secs(5),
-        };
-        let server = Server::start(&listening, Arc::clone(&gate))?;
+        let config = &session.config().server;
+        let gate = Arc::new(Gate::new(wheel.clone(), session.configs())?);
+        let server = Server::start(self.listen.unwrap_or(config.listen), config, Arc::clone(&gate))?;
+        let following = actix_web::rt::spawn({
+            let gate = Arc::clone(&gate);
+            async move { gate.follow().await }
+        });
         let url = format!("http://{}", server.address());
         if self.json {
             super::stdout::print_json(&json!({"listening": url}))?;
@@ -63,8 +62,10 @@ impl Args {
         say("draining: nothing new is taken");
         gate.close();
         server.close_the_door().await;
-        let drained = wheel.drain(Duration::from_secs(30)).await;
-        gate.emptied(Duration::from_secs(5)).await;
+        let drained = wheel.drain(session.config().server.drain_grace).await;
+        gate.emptied(LAST_BYTES).await;
+        following.abort();
+        gate.finish();
         server.stop().await;
         say(&format!("{} requests ended by themselves, {} were cut off", drained.finished, drained.cut_off));
         session.end().await;

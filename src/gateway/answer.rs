@@ -12,14 +12,15 @@ use futures_util::Stream;
 use http::header;
 use keywheel_actors::clock::Moment;
 use keywheel_actors::error::SendError;
-use keywheel_actors::outcome::Attempt;
-use keywheel_actors::upstream::{BodyStream, TransportError};
-use keywheel_actors::{Answer, AnswerBody};
+use keywheel_actors::outcome::{Attempt, Usage};
+use keywheel_actors::upstream::TransportError;
+use keywheel_actors::{Answer, AnswerBody, AnswerStream};
 
-use super::gate::Passage;
 use super::headers;
 use super::refusal::{Refusal, last_event};
 use super::surface::{Endpoint, Events};
+use super::underway::Underway;
+use crate::telemetry::Ending;
 
 /// What every response tells of how it came about.
 pub(super) const PROVIDER: &str = "x-keywheel-provider";
@@ -61,46 +62,67 @@ fn millis(duration: Duration) -> String {
 }
 
 /// The answer of a provider, as the client gets it.
-pub(super) fn respond(answer: Answer, endpoint: &Endpoint, laps: Laps, passage: Passage) -> HttpResponse {
-    let Answer { status, headers: told, body, served, usage: _ } = answer;
-    let mut response = HttpResponseBuilder::new(status_of(status));
+pub(super) fn respond(
+    answer: Answer,
+    endpoint: &Endpoint,
+    laps: Laps,
+    mut underway: Underway,
+) -> HttpResponse {
+    let Answer { status, headers: told, body, served, usage } = answer;
+    let status = status_of(status);
+    let mut response = HttpResponseBuilder::new(status);
     headers::to_client(&told, &mut response);
     response.insert_header((PROVIDER, served.provider.as_str()));
     tell_attempts(&mut response, &served.attempts, served.fell_back);
     laps.tell(&mut response);
+    underway.answered(status.as_u16(), laps, served.attempts, served.fell_back);
     match body {
-        AnswerBody::Whole(bytes) => response.body(Whole { bytes, _passage: passage }),
+        AnswerBody::Whole(bytes) => response.body(Whole { bytes, usage, underway }),
         AnswerBody::Stream(body) => {
+            underway.streams();
             let is_events = content_type(&told).is_some_and(|kind| kind.starts_with("text/event-stream"));
             let size = match length(&told).filter(|_| !is_events) {
                 Some(length) => BodySize::Sized(length),
                 None => BodySize::Stream,
             };
             let events = if is_events { endpoint.events } else { Events::None };
-            response.body(Streamed { body: Some(body), size, events, _passage: passage })
+            response.body(Streamed { body: Some(body), size, events, underway })
         }
     }
 }
 
 /// What a failed job gives to its client.
-pub(super) fn refuse(error: &SendError, endpoint: &Endpoint, laps: Laps) -> HttpResponse {
+pub(super) fn refuse(
+    error: &SendError,
+    endpoint: &Endpoint,
+    laps: Laps,
+    mut underway: Underway,
+) -> HttpResponse {
+    let attempts = error.attempts();
+    let fell_back = attempts.windows(2).any(|pair| pair[0].key.provider != pair[1].key.provider);
     let mut response = match error {
         SendError::Refused(refused)
             if is_the_clients(refused.status) && speaks_as(endpoint, &refused.body) =>
         {
-            let mut response = HttpResponseBuilder::new(status_of(refused.status));
+            let status = status_of(refused.status);
+            underway.answered(status.as_u16(), laps, attempts.to_vec(), fell_back);
+            underway.refused_there(error.code());
+            let mut response = HttpResponseBuilder::new(status);
             headers::to_client(&refused.headers, &mut response);
             response.insert_header(("x-should-retry", "false"));
             response.body(refused.body.clone())
         }
-        _ => Refusal::of(error).respond(endpoint.api),
+        _ => {
+            let refusal = Refusal::of(error);
+            underway.answered(refusal.status.as_u16(), laps, attempts.to_vec(), fell_back);
+            underway.refused(&refusal);
+            refusal.respond(endpoint.api)
+        }
     };
     let mut told = HttpResponseBuilder::new(response.status());
-    let attempts = error.attempts();
-    let fell_back = attempts.windows(2).any(|pair| pair[0].key.provider != pair[1].key.provider);
     tell_attempts(&mut told, attempts, fell_back);
     laps.tell(&mut told);
-    if let Some(last) = error.attempts().last() {
+    if let Some(last) = attempts.last() {
         told.insert_header((PROVIDER, last.key.provider.as_str()));
     }
     for (name, value) in told.finish().headers() {
@@ -145,10 +167,11 @@ fn length(headers: &http::HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// A whole answer. The request counts as under way until it has left.
+/// A whole answer. The request counts as under way until it has been written.
 struct Whole {
     bytes: Bytes,
-    _passage: Passage,
+    usage: Option<Usage>,
+    underway: Underway,
 }
 
 impl MessageBody for Whole {
@@ -159,17 +182,20 @@ impl MessageBody for Whole {
     }
 
     fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        let bytes = std::mem::take(&mut self.get_mut().bytes);
+        let this = self.get_mut();
+        let bytes = std::mem::take(&mut this.bytes);
+        this.underway.passed_on(bytes.len());
+        this.underway.end(Ending::Served, this.usage);
         Poll::Ready((!bytes.is_empty()).then_some(Ok(bytes)))
     }
 }
 
 /// An answer that comes in pieces. Dropped, as when its client leaves, it ends the call and frees the key.
 struct Streamed {
-    body: Option<BodyStream>,
+    body: Option<AnswerStream>,
     size: BodySize,
     events: Events,
-    _passage: Passage,
+    underway: Underway,
 }
 
 impl MessageBody for Streamed {
@@ -185,16 +211,22 @@ impl MessageBody for Streamed {
     ) -> Poll<Option<Result<Bytes, TransportError>>> {
         let this = self.get_mut();
         let Some(body) = &mut this.body else { return Poll::Ready(None) };
-        let polled = std::task::ready!(Stream::poll_next(body.as_mut(), task));
+        let polled = std::task::ready!(Pin::new(&mut *body).poll_next(task));
         let broken = match polled {
-            Some(Ok(bytes)) => return Poll::Ready(Some(Ok(bytes))),
+            Some(Ok(bytes)) => {
+                this.underway.passed_on(bytes.len());
+                return Poll::Ready(Some(Ok(bytes)));
+            }
             None => {
+                let usage = body.usage();
                 this.body = None;
+                this.underway.end(Ending::Served, usage);
                 return Poll::Ready(None);
             }
             Some(Err(broken)) => broken,
         };
         this.body = None;
+        this.underway.end(Ending::Cut, None);
         // Events tell of it themselves; of anything else only a broken connection can, and an error makes one.
         Poll::Ready(Some(match last_event(this.events, "stream_broken", &broken.to_string()) {
             Some(event) => Ok(Bytes::from(event)),

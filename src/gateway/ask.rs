@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use actix_web::http::header::HeaderMap;
+use keywheel_actors::request::Priority;
 use keywheel_actors::unit::parse_duration;
 
 use super::headers::text;
@@ -40,6 +41,26 @@ pub(super) fn timeout(headers: &HeaderMap, is_stream: bool) -> Result<Option<Dur
     }
     // For a stream it is the time between two pieces.
     Ok(text(headers, SDK_TIMEOUT).filter(|_| !is_stream).and_then(duration))
+}
+
+/// The priority that the request is to have: `high`, `normal` or `low`.
+pub(super) const PRIORITY: &str = "x-keywheel-priority";
+
+/// The priority that the client wishes for.
+///
+/// # Errors
+/// If it can't be understood.
+pub(super) fn priority(headers: &HeaderMap) -> Result<Option<Priority>, Refusal> {
+    let Some(said) = headers.get(PRIORITY) else { return Ok(None) };
+    match said.as_bytes() {
+        b"high" => Ok(Some(Priority::High)),
+        b"normal" => Ok(Some(Priority::Normal)),
+        b"low" => Ok(Some(Priority::Low)),
+        _ => {
+            let message = format!("`{PRIORITY}` is `high`, `normal` or `low`");
+            Err(Refusal::bad_request("invalid_priority", message))
+        }
+    }
 }
 
 fn duration(text: &str) -> Option<Duration> {

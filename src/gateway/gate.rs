@@ -7,8 +7,9 @@ use std::time::Duration;
 use keywheel_actors::Wheel;
 use tokio::sync::{Notify, watch};
 
-use super::settings::Settings;
-use crate::config::Config;
+use crate::clients::Clients;
+use crate::config::{AccessLog, Config};
+use crate::telemetry::{AccessLogger, Ended, Metrics};
 
 /// What all requests share.
 #[derive(Debug)]
@@ -17,8 +18,10 @@ pub struct Gate {
     pub(super) wheel: Wheel,
     /// The configuration as it is now.
     pub(super) config: watch::Receiver<Arc<Config>>,
-    /// What was settled at the start.
-    pub(super) settings: Settings,
+    /// Who may call.
+    pub(super) clients: Clients,
+    metrics: Metrics,
+    access: Option<AccessLogger>,
     in_flight: AtomicUsize,
     /// Rings when the last request under way has ended.
     idle: Notify,
@@ -27,14 +30,55 @@ pub struct Gate {
 
 impl Gate {
     /// A gate before that wheel.
-    pub fn new(wheel: Wheel, config: watch::Receiver<Arc<Config>>, settings: Settings) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// If the access log can't be written.
+    pub fn new(wheel: Wheel, config: watch::Receiver<Arc<Config>>) -> anyhow::Result<Self> {
+        let access = match &config.borrow().server.access_log {
+            AccessLog::Off => None,
+            AccessLog::Stderr => Some(AccessLogger::to_stderr()?),
+            AccessLog::File(path) => Some(AccessLogger::to_file(path)?),
+        };
+        let clients = Clients::new(&config.borrow().server.clients);
+        Ok(Self {
             wheel,
             config,
-            settings,
+            clients,
+            metrics: Metrics::new(),
+            access,
             in_flight: AtomicUsize::new(0),
             idle: Notify::new(),
             closing: AtomicBool::new(false),
+        })
+    }
+
+    /// A request has ended.
+    pub(super) fn told(&self, ended: &Ended) {
+        self.metrics.record(ended);
+        if let Some(access) = &self.access {
+            access.record(ended);
+        }
+    }
+
+    /// All metrics, in Prometheus' form.
+    pub async fn metrics(&self) -> String {
+        let stats = self.wheel.stats().await.unwrap_or_default();
+        self.metrics.text(&self.wheel, &stats, self.in_flight())
+    }
+
+    /// Writes what is still to be written.
+    pub fn finish(&self) {
+        if let Some(access) = &self.access {
+            access.finish();
+        }
+    }
+
+    /// Takes over what the configuration says of clients, each time when it changes.
+    pub async fn follow(&self) {
+        let mut config = self.config.clone();
+        while config.changed().await.is_ok() {
+            let config = Arc::clone(&config.borrow_and_update());
+            self.clients.reload(&config.server.clients);
         }
     }
 

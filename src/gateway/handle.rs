@@ -7,58 +7,72 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use keywheel_actors::clock::Moment;
-use keywheel_actors::dialect::Api;
+use keywheel_actors::dialect::{Anthropic, Api, Dialect as _, Gemini, OpenAi};
 use keywheel_actors::id::Model;
+use keywheel_actors::outcome::Usage;
 use keywheel_actors::request::{Delivery, Destination, Patience, Request, Terms};
+use keywheel_actors::store::Wall;
+use keywheel_actors::tokens::Tokens;
 
 use super::answer::{self, Laps};
 use super::ask;
-use super::gate::{Gate, Passage};
+use super::gate::Gate;
 use super::headers;
 use super::models;
 use super::peek::{Peeked, Streamed};
 use super::refusal::Refusal;
 use super::surface::{self, Endpoint, Surface};
+use super::underway::Underway;
+use crate::clients::{Claim, Client, NotKnown, Now};
+use crate::config::Config;
+use crate::telemetry::TraceContext;
 
 /// Answers one request.
 pub(super) async fn handle(request: HttpRequest, payload: Payload, gate: Data<Gate>) -> HttpResponse {
     let gate = gate.into_inner();
-    let came = gate.wheel.clock().now();
     let id = ask::request_id(request.headers());
     let is_anthropic = request.headers().contains_key("anthropic-version");
-    let response = match surface::find(request.method(), request.path(), is_anthropic) {
+    let surface = surface::find(request.method(), request.path(), is_anthropic);
+    answer::named(of_surface(surface, &id, &request, payload, &gate).await, &id)
+}
+
+async fn of_surface(
+    surface: Surface,
+    id: &str,
+    request: &HttpRequest,
+    payload: Payload,
+    gate: &Arc<Gate>,
+) -> HttpResponse {
+    let incoming = |config, endpoint| Incoming::new(gate, config, request, endpoint, id);
+    let config = Arc::clone(&gate.config.borrow());
+    match surface {
         Surface::Live => HttpResponse::Ok().body("live\n"),
         Surface::Ready if gate.is_ready() => HttpResponse::Ok().body("ready\n"),
         Surface::Ready => HttpResponse::ServiceUnavailable().body("draining\n"),
-        Surface::Models { api, name } => {
-            let config = Arc::clone(&gate.config.borrow());
-            models::respond(api, &models::offered(&config.wheel, |_| true), name.as_deref())
-        }
-        Surface::Call(endpoint) => {
-            let job = Incoming { gate: &gate, request: &request, endpoint: &endpoint, came, id: &id };
-            job.answer(payload, gate.enter()).await.unwrap_or_else(|refusal| refusal.respond(endpoint.api))
-        }
-        Surface::Pass { provider, path } => {
-            let config = Arc::clone(&gate.config.borrow());
-            let spec = config.wheel.providers.iter().find(|spec| spec.id == provider);
-            match spec {
-                Some(spec) => {
-                    let path = surface::below_base(&spec.base_url, &path);
-                    let endpoint = Endpoint {
-                        name: "pass_through",
-                        api: Api::of_path(path).or(spec.dialect.api()).unwrap_or(Api::OpenAi),
-                        path: path.to_owned(),
-                        model: None,
-                        events: surface::Events::of_path(path),
-                    };
-                    let job = Incoming { gate: &gate, request: &request, endpoint: &endpoint, came, id: &id };
-                    let passed = job.pass(payload, Destination::Provider(provider), gate.enter());
-                    passed.await.unwrap_or_else(|refusal| refusal.respond(endpoint.api))
-                }
-                None => not_found(&format!("there is no provider `{provider}`")),
+        Surface::Models { api, name } => match identify(gate, request) {
+            Ok(client) => {
+                let offered = models::offered(&config.wheel, |name| client.may_use(&Model::from(name)));
+                models::respond(api, &offered, name.as_deref())
             }
+            Err(refusal) => refusal.respond(api),
+        },
+        Surface::Call(endpoint) => incoming(config, &endpoint).answer(payload, Destination::Routed).await,
+        Surface::Pass { provider, path } => {
+            let Some(spec) = config.wheel.providers.iter().find(|spec| spec.id == provider) else {
+                return not_found(&format!("there is no provider `{provider}`"));
+            };
+            let path = surface::below_base(&spec.base_url, &path);
+            let endpoint = Endpoint {
+                name: "pass_through",
+                api: Api::of_path(path).or(spec.dialect.api()).unwrap_or(Api::OpenAi),
+                path: path.to_owned(),
+                model: None,
+                events: surface::Events::of_path(path),
+            };
+            let to = Destination::Provider(provider);
+            incoming(Arc::clone(&config), &endpoint).answer(payload, to).await
         }
         Surface::WrongMethod => {
             let message = format!("`{}` isn't asked by {}", request.path(), request.method());
@@ -68,8 +82,16 @@ pub(super) async fn handle(request: HttpRequest, payload: Payload, gate: Data<Ga
             "there is no `{}`; calls of other kinds go to /providers/ID/…",
             request.path()
         )),
-    };
-    answer::named(response, &id)
+    }
+}
+
+/// Who calls.
+fn identify(gate: &Gate, request: &HttpRequest) -> Result<Client, Refusal> {
+    let token = headers::token(request.headers(), request.query_string());
+    gate.clients.identify(token).map_err(|NotKnown| {
+        let message = "the token is missing or isn't known here";
+        Refusal::new(StatusCode::UNAUTHORIZED, "invalid_api_key", message)
+    })
 }
 
 fn not_found(message: &str) -> HttpResponse {
@@ -78,44 +100,100 @@ fn not_found(message: &str) -> HttpResponse {
 
 /// A request that becomes a job.
 struct Incoming<'a> {
-    gate: &'a Gate,
+    gate: &'a Arc<Gate>,
+    config: Arc<Config>,
     request: &'a HttpRequest,
     endpoint: &'a Endpoint,
-    came: Moment,
     id: &'a str,
+    trace: TraceContext,
 }
 
-impl Incoming<'_> {
-    /// Takes it where its model's route leads.
-    async fn answer(&self, payload: Payload, passage: Passage) -> Result<HttpResponse, Refusal> {
-        let body = self.read(payload).await?;
+/// What is known of a request once its body has been looked into.
+struct Wanted {
+    body: Bytes,
+    model: Model,
+    delivery: Delivery,
+}
+
+impl<'a> Incoming<'a> {
+    fn new(
+        gate: &'a Arc<Gate>,
+        config: Arc<Config>,
+        request: &'a HttpRequest,
+        endpoint: &'a Endpoint,
+        id: &'a str,
+    ) -> Self {
+        let trace = TraceContext::of(headers::text(request.headers(), TRACEPARENT));
+        Self { gate, config, request, endpoint, id, trace }
+    }
+
+    async fn answer(&self, payload: Payload, to: Destination) -> HttpResponse {
+        let config = Arc::clone(&self.config);
+        let mut underway = Underway::new(self.gate, config, self.endpoint.name, self.id, self.trace);
+        match self.prepare(payload, &to, &mut underway).await {
+            Ok((request, terms)) => self.send(request, terms, underway).await,
+            Err(refusal) => {
+                underway.refused(&refusal);
+                refusal.respond(self.endpoint.api)
+            }
+        }
+    }
+
+    /// Reads it, and lets it in.
+    async fn prepare(
+        &self,
+        payload: Payload,
+        to: &Destination,
+        underway: &mut Underway,
+    ) -> Result<(Request, Terms), Refusal> {
+        let client = identify(self.gate, self.request)?;
+        underway.sent_by(client.name().cloned());
+        let body = self.read(payload, self.config.server.body_bytes_max).await?;
+        let wanted = match to {
+            Destination::Routed => self.routed(body)?,
+            Destination::Provider(_) => self.passed(body),
+        };
+        underway.asks(&wanted.model, wanted.body.len());
+        if !wanted.model.as_str().is_empty() && !client.may_use(&wanted.model) {
+            let message = format!("this client may not use the model `{}`", wanted.model);
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "model_not_allowed", message));
+        }
+        let terms = self.terms(&client, wanted.delivery, underway.came)?;
+        let request = self.request_for(wanted, to.clone());
+        let clock = self.gate.wheel.clock();
+        let now = Now { moment: clock.now(), date: Wall::from(clock.today()) };
+        let claim = if client.is_measured() { self.claim(&request) } else { NOTHING };
+        underway.admitted(client.admit(claim, now).map_err(Refusal::of_client)?);
+        Ok((request, terms))
+    }
+
+    /// What goes where its model's route leads.
+    fn routed(&self, body: Bytes) -> Result<Wanted, Refusal> {
         let peeked = Peeked::into(&body).map_err(|message| Refusal::bad_request("invalid_json", message))?;
         let model = self.endpoint.model.clone().or(peeked.model).filter(|model| !model.as_str().is_empty());
         let model =
             model.ok_or_else(|| Refusal::bad_request("model_missing", "the request names no `model`"))?;
-        let is_stream =
-            peeked.streamed == Streamed::Yes || self.endpoint.path.ends_with(":streamGenerateContent");
-        let delivery = if is_stream { Delivery::Stream } else { Delivery::Whole };
-        self.send(body, model, delivery, Destination::Routed, passage).await
+        let is_stream = peeked.streamed == Streamed::Yes || self.wants_events();
+        Ok(Wanted { body, model, delivery: if is_stream { Delivery::Stream } else { Delivery::Whole } })
     }
 
-    /// Takes it to the provider that it names.
-    async fn pass(
-        &self,
-        payload: Payload,
-        to: Destination,
-        passage: Passage,
-    ) -> Result<HttpResponse, Refusal> {
-        let body = self.read(payload).await?;
+    /// Gemini's streams are asked for by their path.
+    fn wants_events(&self) -> bool {
+        self.endpoint.path.ends_with(":streamGenerateContent")
+            && self.request.query_string().split('&').any(|part| part == "alt=sse")
+    }
+
+    /// What goes to one provider. Whatever it is, it goes on as it came.
+    fn passed(&self, body: Bytes) -> Wanted {
         let peeked = Peeked::into(&body).unwrap_or_default();
-        let model = peeked.model.unwrap_or_else(|| Model::from(""));
-        let delivery = if peeked.streamed == Streamed::Yes { Delivery::Stream } else { Delivery::Whole };
-        self.send(body, model, delivery, to, passage).await
+        let is_stream = peeked.streamed == Streamed::Yes || self.wants_events();
+        let delivery = if is_stream { Delivery::Stream } else { Delivery::Whole };
+        let model = self.endpoint.model.clone().or(peeked.model).unwrap_or_else(|| Model::from(""));
+        Wanted { body, model, delivery }
     }
 
     /// Reads the body, as far as its bounds go.
-    async fn read(&self, mut payload: Payload) -> Result<Bytes, Refusal> {
-        let bytes_max = self.gate.settings.body_bytes_max;
+    async fn read(&self, mut payload: Payload, bytes_max: usize) -> Result<Bytes, Refusal> {
         let too_long = || {
             let message = format!("the body is longer than {bytes_max} bytes");
             Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
@@ -127,7 +205,7 @@ impl Incoming<'_> {
         }
         let mut read = BytesMut::new();
         loop {
-            let piece = tokio::time::timeout(self.gate.settings.body_timeout, payload.next());
+            let piece = tokio::time::timeout(self.config.server.body_timeout, payload.next());
             let piece = piece.await.map_err(|_| {
                 Refusal::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body stopped coming")
             })?;
@@ -143,22 +221,10 @@ impl Incoming<'_> {
         }
     }
 
-    async fn send(
-        &self,
-        body: Bytes,
-        model: Model,
-        delivery: Delivery,
-        to: Destination,
-        passage: Passage,
-    ) -> Result<HttpResponse, Refusal> {
-        let clock = self.gate.wheel.clock();
-        let timeout = ask::timeout(self.request.headers(), delivery == Delivery::Stream)?;
-        let timeout =
-            timeout.map_or(self.gate.settings.deadline, |said| said.min(self.gate.settings.deadline));
-        let terms =
-            Terms { deadline: self.came + timeout, patience: Patience::Interactive, ..Terms::default() };
+    fn request_for(&self, wanted: Wanted, to: Destination) -> Request {
+        let Wanted { body, model, delivery } = wanted;
         let query = headers::query_without_credential(self.request.query_string());
-        let request = Request {
+        Request {
             method: Method::from_bytes(self.request.method().as_str().as_bytes()).unwrap_or(Method::POST),
             path: format!("{}{query}", self.endpoint.path),
             headers: self.headers(),
@@ -166,27 +232,79 @@ impl Incoming<'_> {
             model,
             delivery,
             to,
-        };
+        }
+    }
+
+    async fn send(&self, request: Request, terms: Terms, underway: Underway) -> HttpResponse {
+        let clock = self.gate.wheel.clock();
         let sent = clock.now();
         let answered = self.gate.wheel.send(request, terms).await;
         let now = clock.now();
-        Ok(match answered {
+        match answered {
             Ok(answer) => {
-                let laps = Laps::of(self.came, sent, now, &answer.served.attempts);
-                answer::respond(answer, self.endpoint, laps, passage)
+                let laps = Laps::of(underway.came, sent, now, &answer.served.attempts);
+                answer::respond(answer, self.endpoint, laps, underway)
             }
             Err(error) => {
-                let laps = Laps::of(self.came, sent, now, error.attempts());
-                answer::refuse(&error, self.endpoint, laps)
+                let laps = Laps::of(underway.came, sent, now, error.attempts());
+                answer::refuse(&error, self.endpoint, laps, underway)
             }
+        }
+    }
+
+    fn terms(&self, client: &Client, delivery: Delivery, came: Moment) -> Result<Terms, Refusal> {
+        let headers = self.request.headers();
+        let server = &self.config.server;
+        let timeout = ask::timeout(headers, delivery == Delivery::Stream)?;
+        let timeout = timeout.map_or(server.deadline, |said| said.min(server.deadline));
+        Ok(Terms {
+            deadline: came + timeout,
+            caller: client.caller(),
+            patience: Patience::Interactive,
+            hold_back: server.hold_back,
+            priority: client.priority(ask::priority(headers)?),
+            ..Terms::default()
         })
     }
 
+    /// What the request is reckoned to take, for a client of which that is limited.
+    fn claim(&self, request: &Request) -> Claim {
+        let estimate = match self.endpoint.api {
+            Api::OpenAi => OpenAi.estimate_tokens(request),
+            Api::Anthropic => Anthropic.estimate_tokens(request),
+            Api::Gemini => Gemini.estimate_tokens(request),
+        };
+        let output = estimate.most().unwrap_or(OUTPUT_UNSAID);
+        let usage = Usage { input_tokens: estimate.input, output_tokens: output, cached_tokens: 0 };
+        let providers = self.config.wheel.providers.iter();
+        let prices = providers.filter_map(|provider| {
+            let model = provider.model_there(&request.model);
+            self.config.prices.of(&provider.id, &model).map(|price| price.cost(&usage))
+        });
+        Claim { tokens: Tokens { input: estimate.input, output }, cost: prices.max() }
+    }
+
     fn headers(&self) -> HeaderMap {
-        let mut passed = headers::to_provider(self.request.headers());
+        let forwarded = &self.config.server.forward_headers;
+        let mut passed = headers::to_provider(self.request.headers(), forwarded);
         if let Ok(id) = HeaderValue::from_str(self.id) {
             passed.insert(keywheel_actors::request::X_REQUEST_ID, id);
+        }
+        // Nobody's trace goes to a provider that isn't part of one.
+        if self.trace.parent.is_some()
+            && let Ok(trace) = HeaderValue::from_str(&self.trace.to_string())
+        {
+            passed.insert(HeaderName::from_static(TRACEPARENT), trace);
         }
         passed
     }
 }
+
+/// Where a trace stands in a request.
+const TRACEPARENT: &str = "traceparent";
+
+/// What a client without limits on tokens or cost takes of them.
+const NOTHING: Claim = Claim { tokens: Tokens::NONE, cost: None };
+
+/// Tokens that an answer is reckoned to have whose request names no maximum: few are longer.
+const OUTPUT_UNSAID: u64 = 1_024;

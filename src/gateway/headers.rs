@@ -51,11 +51,12 @@ const TO_CLIENTS: [&str; 15] = [
     "vary",
 ];
 
-/// The headers of a client's request that go on to a provider. Actix-web has another version of the same types.
-pub(super) fn to_provider(headers: &ActixHeaders) -> HeaderMap {
+/// The headers of a client's request that go on to a provider, and `further` ones. Actix-web has another version of the same types.
+pub(super) fn to_provider(headers: &ActixHeaders, further: &[HeaderName]) -> HeaderMap {
     let mut passed = HeaderMap::with_capacity(8);
     for (name, value) in headers {
-        if TO_PROVIDERS.binary_search(&name.as_str()).is_err() {
+        let is_asked_for = || further.iter().any(|further| further.as_str() == name.as_str());
+        if TO_PROVIDERS.binary_search(&name.as_str()).is_err() && !is_asked_for() {
             continue;
         }
         let name = HeaderName::from_bytes(name.as_str().as_bytes());
@@ -128,12 +129,14 @@ mod tests {
             .insert_header(("transfer-encoding", "chunked"))
             .insert_header((header::ACCEPT_ENCODING, "gzip"))
             .insert_header(("openai-beta", "assistants=v2"))
+            .insert_header(("x-mine", "1"))
+            .insert_header(("x-yours", "1"))
             .insert_header((header::CONTENT_TYPE, "application/json"))
             .to_http_request();
-        let passed = to_provider(request.headers());
+        let passed = to_provider(request.headers(), &[HeaderName::from_static("x-mine")]);
         let mut names: Vec<&str> = passed.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        assert_eq!(names, ["content-type", "openai-beta"]);
+        assert_eq!(names, ["content-type", "openai-beta", "x-mine"]);
     }
 
     #[test]

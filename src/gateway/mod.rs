@@ -12,9 +12,8 @@ mod models;
 mod peek;
 mod refusal;
 mod server;
-mod settings;
 mod surface;
+mod underway;
 
 pub use gate::Gate;
-pub use server::{Listening, Server};
-pub use settings::Settings;
+pub use server::Server;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use actix_web::HttpResponse;
 use keywheel_actors::dialect::Api;
+use keywheel_actors::id::Model;
 use keywheel_actors::spec::WheelSpec;
 use serde_json::{Value, json};
 
@@ -19,7 +20,7 @@ pub(super) fn offered(spec: &WheelSpec, may_use: impl Fn(&str) -> bool) -> Vec<S
         // A model that has a name of ours is known by that.
         bound.filter(|theirs| !provider.models.values().any(|named| named == *theirs))
     });
-    let names: BTreeSet<&str> = routes.chain(aliases).chain(keys).map(|model| model.as_str()).collect();
+    let names: BTreeSet<&str> = routes.chain(aliases).chain(keys).map(Model::as_str).collect();
     names.into_iter().filter(|name| may_use(name)).map(str::to_owned).collect()
 }
 

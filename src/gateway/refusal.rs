@@ -11,6 +11,7 @@ use keywheel_actors::outcome::{Fault, Reason};
 use serde_json::{Value, json};
 
 use super::surface::Events;
+use crate::clients::Refused;
 
 /// SDKs obey it above every other sign: `false` keeps them from multiplying what can't succeed.
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -80,6 +81,13 @@ impl Refusal {
         };
         let code = if matches!(error, SendError::NoRoute { .. }) { "model_not_found" } else { code };
         Self::new(status, code, message).retrying(retry)
+    }
+
+    /// What a limit of the client itself means for it.
+    pub(super) fn of_client(refused: Refused) -> Self {
+        let retry = refused.retry_after.map_or(Retry::Pointless, Retry::After);
+        let code = format!("client_limit_{}", refused.limit);
+        Self { status: StatusCode::TOO_MANY_REQUESTS, code, message: refused.message, retry }
     }
 
     /// A provider's fault that no further key or provider could mend.

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::gate::Gate;
 use super::handle::handle;
+use crate::config::ServerConfig;
 
 /// How long a connection may wait for its next request: longer than the clients' own pools keep theirs, so that
 /// it is they who close, and no request meets a connection that is just being closed.
@@ -21,19 +22,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// A client has so long to take note that its connection ends.
 const GOODBYE: Duration = Duration::from_secs(5);
-
-/// How to listen.
-#[derive(Clone, Debug)]
-pub struct Listening {
-    /// Where.
-    pub listen: SocketAddr,
-    /// Threads that speak with clients.
-    pub workers: usize,
-    /// Connections at once; further ones wait with the system.
-    pub connections_max: usize,
-    /// How long the head of a request may take.
-    pub header_timeout: Duration,
-}
 
 /// A gateway that answers until it is stopped.
 #[derive(Debug)]
@@ -44,12 +32,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts to listen. Call it inside a System of actix.
+    /// Starts to listen there, in the way that `config` says. Call it inside a System of actix.
     ///
     /// # Errors
     /// If nobody can listen there.
-    pub fn start(listening: &Listening, gate: Arc<Gate>) -> anyhow::Result<Self> {
-        let Listening { listen, workers, connections_max, header_timeout } = *listening;
+    pub fn start(listen: SocketAddr, config: &ServerConfig, gate: Arc<Gate>) -> anyhow::Result<Self> {
+        let ServerConfig { workers, connections_max, header_timeout, .. } = *config;
         let listener = TcpListener::bind(listen).with_context(|| format!("can't listen on {listen}"))?;
         let address = listener.local_addr().context("can't tell where it listens")?;
         let gate = Data::from(gate);

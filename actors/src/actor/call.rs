@@ -28,7 +28,7 @@ use crate::request::{Delivery, Request};
 use crate::secret::{Fingerprint, Secret};
 use crate::spec::Timeouts;
 use crate::upstream::{BodyStream, Call, Response, TransportError};
-use crate::wheel::{Answer, AnswerBody};
+use crate::wheel::{Answer, AnswerBody, AnswerStream};
 
 use super::hub::Hub;
 use super::job::Job;
@@ -389,7 +389,7 @@ fn deliver(line: &Arc<Line>, mut job: Job, mut slip: Slip, started: Moment, good
                     line.hub.tell_provider(&line.key.provider, Committed(outcome.made.epoch));
                 }
             });
-            let body: BodyStream = Box::pin(stream::Handed::new(begun, Arc::clone(line), slip, paid));
+            let body = AnswerStream::new(stream::Handed::new(begun, Arc::clone(line), slip, paid));
             // If the caller is gone the stream is dropped here, and with it the call.
             job.end(Ok(Answer { status, headers, body: AnswerBody::Stream(body), served, usage: None }));
         }

@@ -16,7 +16,7 @@ use tokio::time::{Sleep, timeout_at};
 use crate::clock::Moment;
 use crate::dialect::sse::{Event, Splitter};
 use crate::dialect::{Dialect, Ending, EventMeaning, StreamReader};
-use crate::outcome::{Fault, Reason};
+use crate::outcome::{Fault, Reason, Usage};
 use crate::policy::budget::RetryKind;
 use crate::secret::Secret;
 use crate::upstream::{BodyStream, TransportError};
@@ -130,6 +130,8 @@ pub(crate) struct Handed {
     due: Moment,
     waiting: Waiting,
     failure: Option<TransportError>,
+    /// Tokens used, when it has ended well.
+    usage: Option<Usage>,
     /// Ready when the grace of a drain is over.
     cut_off: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
@@ -149,7 +151,23 @@ impl Handed {
         let mut signal = line.hub.cut_off.subscribe();
         // The sender lives in the hub, which the line holds.
         let cut_off = Box::pin(async move { drop(signal.wait_for(|cut| *cut).await) });
-        Self { begun, line, slip: Some(slip), paid, alarm, due, waiting: Waiting::No, failure: None, cut_off }
+        Self {
+            begun,
+            line,
+            slip: Some(slip),
+            paid,
+            alarm,
+            due,
+            waiting: Waiting::No,
+            failure: None,
+            usage: None,
+            cut_off,
+        }
+    }
+
+    /// Tokens used, when it has ended well and told.
+    pub(crate) const fn usage(&self) -> Option<Usage> {
+        self.usage
     }
 
     /// Reads the whole events that have come; gives their bytes, and the fault if one tells of it.
@@ -203,8 +221,8 @@ impl Handed {
             return self.fail(Fault::new(Reason::Cut, "the stream ended without its closing event"));
         }
         if let Some(mut slip) = self.slip.take() {
-            let usage = self.begun.reader.usage();
-            slip.note(|outcome| outcome.usage = usage);
+            self.usage = self.begun.reader.usage();
+            slip.note(|outcome| outcome.usage = self.usage);
             slip.settle(End::Served { paid: self.paid.take() });
         }
         Poll::Ready(None)

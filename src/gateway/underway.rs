@@ -1,0 +1,163 @@
+//! A request under way, and the record of it. However it ends, it is told once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keywheel_actors::clock::Moment;
+use keywheel_actors::id::Model;
+use keywheel_actors::outcome::{Attempt, Usage};
+use keywheel_actors::store::Wall;
+
+use super::answer::Laps;
+use super::gate::{Gate, Passage};
+use super::refusal::Refusal;
+use crate::clients::Admission;
+use crate::config::Config;
+use crate::telemetry::{Ended, Ending, Place, TraceContext};
+
+/// The status in the records of clients that left before they had any, as nginx has it.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// A request under way. Dropped, its client has left.
+pub(super) struct Underway {
+    pub(super) came: Moment,
+    gate: Arc<Gate>,
+    config: Arc<Config>,
+    admission: Option<Admission>,
+    /// `None` once it has been told.
+    record: Option<Box<Ended>>,
+    _passage: Passage,
+}
+
+impl Underway {
+    pub(super) fn new(
+        gate: &Arc<Gate>,
+        config: Arc<Config>,
+        surface: &'static str,
+        request_id: &str,
+        trace: TraceContext,
+    ) -> Self {
+        let clock = gate.wheel.clock();
+        let record = Ended {
+            at: Wall::from(clock.today()),
+            request_id: request_id.to_owned(),
+            trace,
+            client: None,
+            surface,
+            model: None,
+            served: None,
+            status: CLIENT_CLOSED_REQUEST,
+            ending: Ending::ClientGone,
+            code: None,
+            attempts: Vec::new(),
+            fell_back: false,
+            streamed: false,
+            first_byte: None,
+            took: Duration::ZERO,
+            waited: Duration::ZERO,
+            overhead: Duration::ZERO,
+            bytes_in: 0,
+            bytes_out: 0,
+            usage: None,
+            cost: None,
+        };
+        Self {
+            came: clock.now(),
+            gate: Arc::clone(gate),
+            config,
+            admission: None,
+            record: Some(Box::new(record)),
+            _passage: gate.enter(),
+        }
+    }
+
+    fn note(&mut self, note: impl FnOnce(&mut Ended)) {
+        if let Some(record) = &mut self.record {
+            note(record);
+        }
+    }
+
+    pub(super) fn sent_by(&mut self, client: Option<Arc<str>>) {
+        self.note(|record| record.client = client);
+    }
+
+    pub(super) fn asks(&mut self, model: &Model, bytes: usize) {
+        self.note(|record| {
+            record.model = Some(model.clone()).filter(|model| !model.as_str().is_empty());
+            record.bytes_in = bytes as u64;
+        });
+    }
+
+    pub(super) fn admitted(&mut self, admission: Admission) {
+        self.admission = Some(admission);
+    }
+
+    /// Its answer begins.
+    pub(super) fn answered(&mut self, status: u16, laps: Laps, attempts: Vec<Attempt>, fell_back: bool) {
+        let first_byte = self.gate.wheel.clock().now().since(self.came);
+        self.note(|record| {
+            record.status = status;
+            record.first_byte = Some(first_byte);
+            record.waited = laps.waited;
+            record.overhead = laps.overhead;
+            record.served = attempts.last().filter(|last| last.fault.is_none()).map(|last| Place {
+                provider: last.key.provider.clone(),
+                key: last.key.key.clone(),
+                model: last.model.clone(),
+            });
+            record.attempts = attempts;
+            record.fell_back = fell_back;
+        });
+    }
+
+    /// Its answer comes in pieces.
+    pub(super) fn streams(&mut self) {
+        self.note(|record| record.streamed = true);
+    }
+
+    /// So many bytes of its answer have left.
+    pub(super) fn passed_on(&mut self, bytes: usize) {
+        self.note(|record| record.bytes_out += bytes as u64);
+    }
+
+    /// It was refused.
+    pub(super) fn refused(mut self, refusal: &Refusal) {
+        let is_the_clients = refusal.status.is_client_error();
+        self.note(|record| {
+            record.status = refusal.status.as_u16();
+            record.code = Some(refusal.code.clone());
+        });
+        self.end(if is_the_clients { Ending::Refused } else { Ending::Failed }, None);
+    }
+
+    /// It got a provider's own refusal.
+    pub(super) fn refused_there(mut self, code: &str) {
+        self.note(|record| record.code = Some(code.to_owned()));
+        self.end(Ending::Refused, None);
+    }
+
+    /// It ends.
+    pub(super) fn end(&mut self, ending: Ending, usage: Option<Usage>) {
+        let Some(mut record) = self.record.take() else { return };
+        record.ending = ending;
+        record.usage = usage;
+        record.took = self.gate.wheel.clock().now().since(self.came);
+        record.cost = usage.zip(record.served.as_ref()).and_then(|(usage, place)| {
+            Some(self.config.prices.of(&place.provider, &place.model)?.cost(&usage))
+        });
+        if let Some(admission) = self.admission.take() {
+            if record.attempts.is_empty() && ending != Ending::ClientGone {
+                admission.give_back();
+            } else {
+                admission.settle(usage, record.cost);
+            }
+        }
+        self.gate.told(&record);
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.end(Ending::ClientGone, None);
+    }
+}

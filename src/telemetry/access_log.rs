@@ -1,0 +1,170 @@
+//! A line of JSON for each request that has ended, written by a thread of its own: no request waits for a disk.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use anyhow::Context as _;
+use keywheel_actors::store::Wall;
+use serde::Serialize;
+
+use super::{Ended, Ending};
+use crate::config::lookalike::hushed;
+
+/// Lines that wait for a slow disk. Those beyond are left out, and counted.
+const WAITING_MAX: usize = 8_192;
+
+/// Writes lines until it is finished.
+#[derive(Debug)]
+pub struct AccessLogger {
+    lines: Mutex<Option<SyncSender<Vec<u8>>>>,
+    left_out: Arc<AtomicU64>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// A line, its fields in the order of reading.
+#[derive(Serialize)]
+struct Line<'a> {
+    at: String,
+    request_id: &'a str,
+    trace_id: String,
+    client: Option<&'a str>,
+    surface: &'static str,
+    status: u16,
+    ending: Ending,
+    code: Option<&'a str>,
+    model: Option<std::borrow::Cow<'a, str>>,
+    provider: Option<&'a str>,
+    key: Option<&'a str>,
+    served_model: Option<std::borrow::Cow<'a, str>>,
+    attempts: usize,
+    fell_back: bool,
+    streamed: bool,
+    took_ms: f64,
+    first_byte_ms: Option<f64>,
+    waited_ms: f64,
+    overhead_ms: f64,
+    bytes_in: u64,
+    bytes_out: u64,
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    cached_tokens: Option<u64>,
+    cost: Option<String>,
+}
+
+impl AccessLogger {
+    /// Writes to stderr.
+    ///
+    /// # Errors
+    /// If there is no thread to be had.
+    pub fn to_stderr() -> anyhow::Result<Self> {
+        Self::start(io::stderr())
+    }
+
+    /// Writes to the end of a file, which only its owner may read.
+    ///
+    /// # Errors
+    /// If it can't be opened.
+    pub fn to_file(path: &Path) -> anyhow::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.create(true).append(true);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt as _;
+            options.mode(0o600);
+        }
+        let file =
+            options.open(path).with_context(|| format!("can't open the access log {}", path.display()))?;
+        Self::start(file)
+    }
+
+    fn start(out: impl Write + Send + 'static) -> anyhow::Result<Self> {
+        let (send, lines) = sync_channel(WAITING_MAX);
+        let left_out = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&left_out);
+        let writer = thread::Builder::new()
+            .name("keywheel-access".to_owned())
+            .spawn(move || write(&lines, out, &counted))
+            .context("can't start the access log")?;
+        Ok(Self { lines: Mutex::new(Some(send)), left_out, writer: Mutex::new(Some(writer)) })
+    }
+
+    /// Has a line written.
+    pub fn record(&self, ended: &Ended) {
+        let mut line = serde_json::to_vec(&Line::of(ended)).unwrap_or_default();
+        line.push(b'\n');
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lines) = &*lines
+            && let Err(TrySendError::Full(_)) = lines.try_send(line)
+        {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes what still waits.
+    pub fn finish(&self) {
+        drop(self.lines.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(writer) = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // A writer that panicked has told so.
+            let _ = writer.join();
+        }
+    }
+}
+
+fn write(lines: &Receiver<Vec<u8>>, mut out: impl Write, left_out: &AtomicU64) {
+    while let Ok(line) = lines.recv() {
+        let missing = left_out.swap(0, Ordering::Relaxed);
+        if missing > 0 {
+            tracing::error!(missing, "the access log is too slow: lines are left out");
+        }
+        if let Err(error) = out.write_all(&line) {
+            tracing::error!(%error, "a line of the access log can't be written");
+        }
+    }
+    // Nothing of it is held back but by the system.
+    let _ = out.flush();
+}
+
+fn timestamp(at: Wall) -> String {
+    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(millis).map_or_else(|_| at.0.to_string(), |at| at.to_string())
+}
+
+impl<'a> Line<'a> {
+    fn of(ended: &'a Ended) -> Self {
+        let served = ended.served.as_ref();
+        let millis = |duration: std::time::Duration| (duration.as_micros() as f64) / 1_000.0;
+        Self {
+            at: timestamp(ended.at),
+            request_id: &ended.request_id,
+            trace_id: ended.trace.trace(),
+            client: ended.client.as_deref(),
+            surface: ended.surface,
+            status: ended.status,
+            ending: ended.ending,
+            code: ended.code.as_deref(),
+            // A key may have been typed in the place of a name.
+            model: ended.model.as_ref().map(|model| hushed(model.as_str())),
+            provider: served.map(|place| place.provider.as_str()),
+            key: served.map(|place| place.key.as_str()),
+            served_model: served.map(|place| hushed(place.model.as_str())),
+            attempts: ended.attempts.len(),
+            fell_back: ended.fell_back,
+            streamed: ended.streamed,
+            took_ms: millis(ended.took),
+            first_byte_ms: ended.first_byte.map(millis),
+            waited_ms: millis(ended.waited),
+            overhead_ms: millis(ended.overhead),
+            bytes_in: ended.bytes_in,
+            bytes_out: ended.bytes_out,
+            input_tokens: ended.usage.map(|usage| usage.input_tokens),
+            output_tokens: ended.usage.map(|usage| usage.output_tokens),
+            cached_tokens: ended.usage.map(|usage| usage.cached_tokens),
+            cost: ended.cost.map(|cost| cost.to_string()),
+        }
+    }
+}

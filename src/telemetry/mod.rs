@@ -1,0 +1,12 @@
+//! What the gateway tells of itself: metrics, a line for each request, and where a request belongs in a trace.
+
+mod access_log;
+mod labels;
+mod metrics;
+mod record;
+mod trace_context;
+
+pub use access_log::AccessLogger;
+pub use metrics::Metrics;
+pub use record::{Ended, Ending, Place};
+pub use trace_context::TraceContext;
