@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
 use tracing_subscriber::EnvFilter;
 
-use crate::command::{batch, completions, config, demo, failures, man, provider, serve, sim};
+use crate::command::{batch, completions, config, demo, events, failures, man, provider, serve, sim};
 use crate::config::Source;
 use crate::config::lookalike::hushed;
 use crate::descriptors;
@@ -86,6 +86,7 @@ enum Verb {
     Batch(batch::Args),
     Config(config::Args),
     Demo(demo::Args),
+    Events(events::Args),
     Failures(failures::Args),
     Provider(Box<provider::Args>),
     Serve(serve::Args),
@@ -128,6 +129,7 @@ impl Cli {
             Verb::Batch(args) => args.run(&source),
             Verb::Config(args) => args.run(&source),
             Verb::Demo(args) => args.run(&source),
+            Verb::Events(args) => args.run(&source),
             Verb::Failures(args) => args.run(&source),
             Verb::Provider(args) => args.run(&source),
             Verb::Serve(args) => args.run(&source),

@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 use parrot::{ANSWERS, Parrot};
 use search::{Haul, Search, everything_below, open_to_others};
 use secrets::{RECOGNISABLE, SECRETS, secret};
-use study::{Study, ask, everything, private, provider, quoted, row, take_output};
+use study::{Study, ask, ask_tcp, body_of, everything, private, provider, quoted, row, take_output};
 use support::program::Desk;
 
 #[test]
@@ -292,6 +292,7 @@ fn a_running_keywheel_and_its_socket() {
     let ill: String = ill.map(|(case, name)| provider(case, &parrot.url(case), secret(name))).collect();
     let config = provider("wait", &parrot.url("wait"), secret("spaces"))
         + &ill
+        + &format!("[admin]\nlisten = \"127.0.0.1:0\"\ntoken = {}\n", quoted(secret("hexadecimal")))
         + "[[route]]\nmodel = \"m\"\ncandidates = [\"401-json/m\", \"429-hints/m\", \"500-words/m\", \"wait/m\"]\n\
            [rotation]\nfallback_after = \"1ms\"\n";
     let mut study = Study::new(&config);
@@ -318,6 +319,9 @@ fn a_running_keywheel_and_its_socket() {
         ("GET /v1/stats".to_owned(), String::new(), " 200 "),
         ("DELETE /v1/status".to_owned(), String::new(), " 405 "),
         (format!("GET /v1/status?key={hostile}"), String::new(), " 200 "),
+        ("GET /v1/failures".to_owned(), String::new(), "call_failed"),
+        (format!("GET /v1/history?since={hostile}"), String::new(), " 200 "),
+        ("GET /".to_owned(), String::new(), " 200 "),
         (format!("GET /{hostile}"), String::new(), " 404 "),
         (format!("GET /v1/{hostile}/x"), String::new(), " 404 "),
         (format!("{hostile} /v1/status"), String::new(), "HTTP"),
@@ -333,6 +337,27 @@ fn a_running_keywheel_and_its_socket() {
         assert!(String::from_utf8_lossy(&answer).contains(told), "{request} {body}: {answer:?}");
         study.haul.take(&format!("the answer to {request} {body}"), &answer);
     }
+    let status: Value = serde_json::from_slice(&body_of(&ask(&socket, "GET /v1/status", ""))).expect("JSON");
+    let url = status["source"]["dashboard"].as_str().expect("it listens over TCP, too");
+    let address = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let token = secret("hexadecimal");
+    let shown = |token: &str| format!("authorization: Bearer {token}\r\n");
+    for (request, headers, body, told) in [
+        ("GET /v1/failures", shown(token), String::new(), "call_failed"),
+        ("GET /v1/status", shown(hostile), String::new(), " 401 "),
+        ("GET /v1/status", format!("cookie: {hostile}={hostile}\r\n"), String::new(), " 401 "),
+        ("GET /v1/status", format!("origin: {hostile}\r\n"), String::new(), " 403 "),
+        ("POST /v1/login", String::new(), json!({ "token": token }).to_string(), "set-cookie"),
+        ("POST /v1/login", String::new(), json!({ "token": hostile }).to_string(), " 401 "),
+        ("POST /v1/login", String::new(), json!({ token: token }).to_string(), " 400 "),
+        ("POST /v1/login", String::new(), quoted(token), " 400 "),
+        ("POST /v1/login", String::new(), format!("token={token}"), " 400 "),
+    ] {
+        let answer = ask_tcp(&address, request, &headers, &body);
+        assert!(String::from_utf8_lossy(&answer).contains(told), "{request} {headers} {body}: {answer:?}");
+        study.haul.take(&format!("the answer to {request} over TCP"), &answer);
+    }
+    let follower = study.desk.start(&["--log", "trace", "events", "--json"], &study.environment());
     study.run_both(0, &["provider", "keys", "status"]);
     study.run_both(0, &["provider", "keys", "stats"]);
     study.run_both(0, &["failures"]);
@@ -352,6 +377,8 @@ fn a_running_keywheel_and_its_socket() {
     let ended = program.end();
     ended.exited(0);
     study.take("the batch that waited", &ended);
+    let ended = follower.end();
+    study.take("who followed it", &ended);
     study.end(&|name| name == "keywheel.toml" || name.starts_with("keys/"));
 }
 

@@ -111,6 +111,39 @@ fn what_is_under_way_is_told() {
 }
 
 #[test]
+fn what_happens_is_followed_by_command_until_the_end() {
+    let sim = start(SimSpec::with_keys(2).key(1, |key| key.conducting(Conduct::Invalid)));
+    let desk = desk(&sim);
+    let ended = desk.run(&["events"]);
+    assert!(ended.exited(2).stderr.contains("no keywheel runs with this configuration"), "{}", ended.stderr);
+
+    let mut batch = Batch::start(&desk);
+    let mut lines = desk.start(&["events", "--json"], &[]);
+    let mut people = desk.start(&["events"], &[]);
+    // Each of the two is heard of when it listens: a rest and its end, until both have told one.
+    let mut both = |part: &str, words: &str| {
+        desk.run(&keys(words)).exited(0);
+        lines.out.has(part) && people.out.has("sim/k0 is ")
+    };
+    until("both listen", || {
+        both("\"event\":\"key_changed\"", "rest --key k0 --for 1h") || both("key_changed", "reset --key k0")
+    });
+    desk.run(&keys("reset --key k0")).exited(0);
+    batch.serve(10, &sim);
+    let told: serde_json::Value =
+        serde_json::from_str(&lines.out.line_with("\"call_failed\"")).expect("every line is JSON");
+    assert_eq!((&told["key"], &told["reason"]), (&json!("k1"), &json!("bad_credential")));
+    let line = people.out.line_with("(401)");
+    assert!(
+        line.contains("sim/k1 m bad_credential (401), tried again, key rests until somebody acts"),
+        "{line}"
+    );
+    batch.end().exited(0);
+    assert!(lines.end().exited(0).stdout.ends_with("\"event\":\"draining\"}\n"));
+    people.end().exited(0);
+}
+
+#[test]
 fn only_its_owner_may_look_inside() {
     let sim = start(SimSpec::with_keys(2).key(1, |key| key.conducting(Conduct::Invalid)));
     let desk = desk(&sim);
@@ -183,7 +216,7 @@ fn the_socket_answers_whatever_is_said_to_it() {
     let mut batch = Batch::start(&desk);
     let socket = socket(&desk);
     for (method, path, body, code, told) in [
-        ("GET", "/", "", 404, "there is no `/`"),
+        ("GET", "/nowhere", "", 404, "there is no `/nowhere`"),
         ("GET", "/v1/statuses", "", 404, "there is no `/v1/statuses`"),
         ("POST", "/v1/status", "", 405, "`/v1/status` isn't asked like that"),
         ("GET", "/v1/order", "", 405, "`/v1/order` isn't asked like that"),

@@ -80,6 +80,7 @@ fn there_are_as_many_verbs_as_anybody_would_expect() {
         "config show",
         "config migrate",
         "config schema",
+        "events",
         "failures",
         "completions",
         "man",

@@ -63,6 +63,13 @@ impl Secret {
         self.expose() == other.expose()
     }
 
+    /// Whether `presented` is this secret. Full digests under a key of the moment are compared, so that the time
+    /// it takes says nothing about how much of it is right.
+    pub fn matches(&self, presented: &[u8]) -> bool {
+        let key = FingerprintKey::default().0;
+        hmac::verify(&key, presented, hmac::sign(&key, self.expose().as_bytes()).as_ref()).is_ok()
+    }
+
     /// `bytes` with every occurrence of the key replaced by its mask, also of a key that is escaped as in
     /// JSON, URLs or HTML, or encoded as base64; `None` if there is none.
     pub fn scrub_bytes(&self, bytes: &[u8]) -> Option<Bytes> {
@@ -219,6 +226,15 @@ mod tests {
         assert_eq!(a.to_string().len(), 12);
         assert_eq!(a.to_string().parse(), Ok(a));
         assert_eq!("12345678901g".parse::<Fingerprint>(), Err(NotAFingerprint));
+    }
+
+    #[test]
+    fn a_secret_is_matched_by_all_of_itself_alone() {
+        let secret = Secret::new("sk-abc");
+        assert!(secret.matches(b"sk-abc"));
+        for other in ["", "sk-ab", "sk-abcd", "sk-abC", "sk-abc\n"] {
+            assert!(!secret.matches(other.as_bytes()), "{other:?}");
+        }
     }
 
     #[test]

@@ -50,6 +50,8 @@ struct Inner {
     watchers: broadcast::Sender<Event>,
     next_job: AtomicU64,
     draining: AtomicBool,
+    /// The same, for those who wait for it; each job asks the other one.
+    drains: watch::Sender<bool>,
 }
 
 /// A disk that hasn't answered by then is as good as none.
@@ -214,9 +216,22 @@ impl Wheel {
         self.inner.hub.provider(id).is_some_and(|provider| provider.tell(Crash).is_ok())
     }
 
+    /// Whether it takes no more jobs, because somebody called [`Wheel::drain`].
+    pub fn is_draining(&self) -> bool {
+        self.inner.draining.load(Ordering::Acquire)
+    }
+
+    /// Waits until it takes no more jobs. For those who watch: while it drains there is still time to say so.
+    pub async fn drains(&self) {
+        let mut told = self.inner.drains.subscribe();
+        // Its sender lives as long as this handle.
+        let _ = told.wait_for(|drains| *drains).await;
+    }
+
     /// Takes no more jobs, lets those under way end within `grace`, then stops the actors.
     pub async fn drain(&self, grace: Duration) -> DrainReport {
         self.inner.draining.store(true, Ordering::Release);
+        self.inner.drains.send_replace(true);
         let mut total = DrainReport::default();
         let until = self.clock().now() + grace;
         // A job may move from a provider that is still busy to one that had reported already.
@@ -335,8 +350,14 @@ impl Ready {
 }
 
 fn wheel(hub: Arc<Hub>, watchers: broadcast::Sender<Event>, runtime: Handle) -> Wheel {
-    let inner =
-        Inner { hub, runtime, watchers, next_job: AtomicU64::new(1), draining: AtomicBool::new(false) };
+    let inner = Inner {
+        hub,
+        runtime,
+        watchers,
+        next_job: AtomicU64::new(1),
+        draining: AtomicBool::new(false),
+        drains: watch::Sender::new(false),
+    };
     Wheel { inner: Arc::new(inner) }
 }
 

@@ -53,11 +53,7 @@ async fn exchange(
     path: &str,
     body: Vec<u8>,
 ) -> anyhow::Result<Option<(StatusCode, Bytes)>> {
-    let stream = match UnixStream::connect(socket).await {
-        Ok(stream) => stream,
-        Err(error) if is_nobody(&error) => return Ok(None),
-        Err(error) => return Err(error).context("can't open the admin socket"),
-    };
+    let Some(stream) = connect(socket).await? else { return Ok(None) };
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::builder()
         .method(method)
@@ -72,6 +68,15 @@ async fn exchange(
     };
     let (answer, _) = tokio::join!(answered, connection);
     answer.context("the running keywheel broke off")
+}
+
+/// A connection to whoever listens on `socket`; `None` if nobody does.
+pub(super) async fn connect(socket: &Path) -> anyhow::Result<Option<UnixStream>> {
+    match UnixStream::connect(socket).await {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error) if is_nobody(&error) => Ok(None),
+        Err(error) => Err(error).context("can't open the admin socket"),
+    }
 }
 
 /// No socket, or one that a killed process left.

@@ -12,6 +12,7 @@ use keywheel_actors::store::{Changes, Memory, Store as _, Wall};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::follow::Happenings;
 use super::home::Found;
 use super::report::{Source, StatusReport};
 use super::server::{OrderDone, OrderFor};
@@ -132,6 +133,14 @@ impl Operator {
     /// If the running keywheel can't be understood.
     pub fn live_status(&self) -> anyhow::Result<Option<StatusReport>> {
         self.ask(Method::GET, "/v1/status", Vec::new())
+    }
+
+    /// What happens in the running keywheel from now on. `None` if nothing runs. Call it on a runtime.
+    ///
+    /// # Errors
+    /// If the running keywheel can't be understood.
+    pub async fn happenings(&self) -> anyhow::Result<Option<Happenings>> {
+        Happenings::of(&self.home.socket).await
     }
 
     /// How providers and keys are: live, or as the last keywheel left them.

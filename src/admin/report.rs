@@ -31,6 +31,9 @@ pub enum Source {
         verb: String,
         /// When it began.
         since: Wall,
+        /// Where its dashboard is, if it has one.
+        #[serde(default)]
+        dashboard: Option<String>,
     },
     /// Nothing runs; this is what the last one left.
     Durable {

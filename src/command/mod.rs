@@ -5,6 +5,7 @@ pub mod completions;
 pub mod config;
 pub mod demo;
 pub mod engine;
+pub mod events;
 pub mod failures;
 pub mod man;
 pub mod provider;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use serde_json::json;
+use serde::Serialize;
 
+use crate::admin::Listening;
 use crate::config::{self, Source};
 use crate::exit::Exit;
 use crate::gateway::{Gate, Server};
@@ -25,9 +26,19 @@ pub struct Args {
     /// Where to listen; port 0 for any free one [default: `server.listen`, or 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// Where the dashboard and the admin interface listen, `/metrics` among it [default: `admin.listen`, or nowhere]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
     /// Print where it listens as a line of JSON to stdout
     #[arg(long)]
     json: bool,
+}
+
+/// Where it listens, for programs.
+#[derive(Debug, Serialize)]
+struct Started {
+    listening: String,
+    admin: Option<String>,
 }
 
 impl Args {
@@ -52,17 +63,25 @@ impl Args {
             let gate = Arc::clone(&gate);
             async move { gate.follow().await }
         });
-        let url = format!("http://{}", server.address());
-        if self.json {
-            super::stdout::print_json(&json!({"listening": url}))?;
-        } else {
-            say(&format!("listening on {url}"));
+        let told = Arc::clone(&gate);
+        session.tell_metrics(Arc::new(move || {
+            let gate = Arc::clone(&told);
+            Box::pin(async move { gate.metrics().await })
+        }));
+        if let Some(address) = self.admin {
+            let token = session.config().admin.token.clone();
+            session.admin_on(Listening { address, token })?;
         }
+        self.tell(&server, &session)?;
         stopping.await;
-        say("draining: nothing new is taken");
+        let at_once = super::stopping::signal().context("can't wait for signals")?;
+        say("draining: nothing new is taken; once more to end at once");
         gate.close();
         server.close_the_door().await;
-        let drained = wheel.drain(session.config().server.drain_grace).await;
+        let drained = tokio::select! {
+            drained = wheel.drain(session.config().server.drain_grace) => drained,
+            () = at_once => wheel.drain(Duration::ZERO).await,
+        };
         gate.emptied(LAST_BYTES).await;
         following.abort();
         gate.finish();
@@ -70,5 +89,18 @@ impl Args {
         say(&format!("{} requests ended by themselves, {} were cut off", drained.finished, drained.cut_off));
         session.end().await;
         Ok(Exit::Done)
+    }
+
+    fn tell(&self, server: &Server, session: &Session) -> anyhow::Result<()> {
+        let url = |address: SocketAddr| format!("http://{address}");
+        let started = Started { listening: url(server.address()), admin: session.admin_address().map(url) };
+        if self.json {
+            return super::stdout::print_json(&started);
+        }
+        say(&format!("listening on {}", started.listening));
+        if let Some(admin) = started.admin {
+            say(&format!("dashboard on {admin}"));
+        }
+        Ok(())
     }
 }

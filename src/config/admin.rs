@@ -15,7 +15,7 @@ pub(super) const FIELDS: [&str; 3] = ["socket", "listen", "token"];
 const TOKEN_CHARS_MIN: usize = 20;
 
 /// Who reaches a running keywheel over the network.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct AdminConfig {
     /// Where it listens beside its socket file.
     pub listen: Option<SocketAddr>,

@@ -3,7 +3,8 @@
 
 mod reload;
 
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use keywheel_actors::clock::Clock;
@@ -15,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use self::reload::Watched;
 
-use crate::admin::{self, Opened, Server, Subject};
+use crate::admin::{self, ListenError, Listening, Metrics, Opened, Server, Subject};
 use crate::config::{self, Config, Home, Source};
 use crate::failures::{self, FailureLogger};
 
@@ -29,8 +30,8 @@ pub struct Session {
     /// The configuration as it is now.
     configs: watch::Receiver<Arc<Config>>,
     wheel: Wheel,
-    /// Answers the admin socket until it is dropped.
-    _server: Option<Server>,
+    /// Answers until it is dropped.
+    server: Server,
     reloading: JoinHandle<()>,
     failures: FailureLogger,
 }
@@ -85,11 +86,19 @@ impl Session {
         let reloading = reload::spawn(source.clone(), watched.and_hangup(), wheel.clone(), tell, requests);
         let since = Wall::from(Clock::start().today());
         let configs = known.clone();
-        let subject = Subject { wheel: wheel.clone(), config: known, reload, verb, since };
-        let server = Server::start(&socket, subject).map_err(|error| {
+        let metrics = OnceLock::new();
+        let subject = Subject { wheel: wheel.clone(), config: known, reload, verb, since, metrics };
+        let mut server = Server::new(subject);
+        if let Err(error) = server.on_socket(&socket) {
             warn(&format!("there is no admin socket at {}: {error}", socket.display()));
-        });
-        Ok(Self { config, configs, wheel, _server: server.ok(), reloading, failures })
+        }
+        if let Some(address) = config.admin.listen {
+            let listening = Listening { address, token: config.admin.token.clone() };
+            if let Err(error) = server.on_tcp(listening) {
+                warn(&format!("there is no dashboard: {:#}", anyhow::Error::from(error)));
+            }
+        }
+        Ok(Self { config, configs, wheel, server, reloading, failures })
     }
 
     /// The configuration that it began with.
@@ -105,6 +114,26 @@ impl Session {
     /// Its wheel.
     pub const fn wheel(&self) -> &Wheel {
         &self.wheel
+    }
+
+    /// Lets the admin interface and its dashboard be reached over TCP, too. Tells where.
+    ///
+    /// # Errors
+    /// If everybody could reach it, or the address can't be had.
+    pub fn admin_on(&self, listening: Listening) -> Result<SocketAddr, ListenError> {
+        let runtime = self.wheel.runtime();
+        let _entered = runtime.enter();
+        self.server.on_tcp(listening)
+    }
+
+    /// Where the admin interface is reached over TCP, if it is.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.server.address()
+    }
+
+    /// Has the admin interface tell these at `/metrics`.
+    pub fn tell_metrics(&self, metrics: Metrics) {
+        self.server.tell_metrics(metrics);
     }
 
     /// Answers no more, and writes what is still to be written. Call it on the wheel's runtime, when the wheel has

@@ -127,6 +127,7 @@ async fn reload(
     config.wheel.fingerprints = before.wheel.fingerprints.clone();
     // Where the files are can't change while they are open.
     let home = std::mem::replace(&mut config.home, before.home.clone());
+    let admin = std::mem::replace(&mut config.admin, before.admin.clone());
     let report = wheel.reload(config.wheel.clone()).await.map_err(|error| error.to_string())?;
     let mut lines: Vec<String> = lines(&report).collect();
     if config.wheel.routes != before.wheel.routes
@@ -134,7 +135,7 @@ async fn reload(
     {
         lines.push("changed routes".to_owned());
     }
-    if home != config.home {
+    if home != config.home || admin != config.admin {
         lines.push("`[state]`, `[admin]` and `[failures]` only at the next start".to_owned());
     }
     tell.send_replace(Arc::new(config));

@@ -6,6 +6,7 @@
 pub mod bar;
 pub mod feed;
 pub mod fit;
+pub mod happening;
 pub mod keys;
 pub mod meter;
 pub mod number;

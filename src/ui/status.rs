@@ -147,8 +147,11 @@ fn ago(later: Wall, earlier: Wall) -> String {
 
 fn source(report: &StatusReport) -> String {
     match &report.source {
-        Source::Live { pid, verb, since } => {
-            format!("live: `keywheel {verb}` (process {pid}) has been running for {}", ago(report.at, *since))
+        Source::Live { pid, verb, since, dashboard } => {
+            let dashboard =
+                dashboard.as_ref().map_or_else(String::new, |url| format!(", dashboard at {url}"));
+            let time = ago(report.at, *since);
+            format!("live: `keywheel {verb}` (process {pid}) has been running for {time}{dashboard}")
         }
         Source::Durable { saved: Some(saved) } => {
             format!("nothing runs; this is what was kept {} ago", ago(report.at, *saved))
@@ -201,7 +204,12 @@ mod tests {
 
     #[test]
     fn a_running_keywheel_tells_what_is_blocked_for_how_long_and_what_it_did() {
-        let source = Source::Live { pid: 7, verb: "batch".to_owned(), since: Wall(0) };
+        let source = Source::Live {
+            pid: 7,
+            verb: "batch".to_owned(),
+            since: Wall(0),
+            dashboard: Some("http://127.0.0.1:9090/".to_owned()),
+        };
         let expected = "\
 p  rests as a whole for 4.0s  6 under way, 2 waiting, 1,000 moved on
     key        secret    fingerprint  status        blocked              in flight  calls     ok  why
@@ -209,7 +217,7 @@ p  rests as a whole for 4.0s  6 under way, 2 waiting, 1,000 moved on
  ◐  b (org-1)  sk-…ghij               rate_limited  its group for 12.3s       3/10  1,200  1,100
  ✗  c          sk-…ghij               disabled      the key                   3/10  1,200  1,100  configuration
 
-live: `keywheel batch` (process 7) has been running for 1m";
+live: `keywheel batch` (process 7) has been running for 1m, dashboard at http://127.0.0.1:9090/";
         assert_eq!(text(&report(source), Style::Plain), expected);
     }
 

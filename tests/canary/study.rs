@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -152,4 +153,23 @@ pub(crate) fn ask(socket: &Path, request: &str, body: &str) -> Vec<u8> {
     // It may hang up on nonsense; what it said before counts.
     let _ = stream.read_to_end(&mut answer);
     answer
+}
+
+/// Says a request over TCP, with these headers besides, and hears all of the answer.
+pub(crate) fn ask_tcp(address: &str, request: &str, headers: &str, body: &str) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).expect("somebody listens");
+    let length = body.len();
+    let head =
+        format!("{request} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n{headers}");
+    let text = format!("{head}content-length: {length}\r\n\r\n{body}");
+    stream.write_all(text.as_bytes()).expect("it listens");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("it answers");
+    answer
+}
+
+/// What follows the head of an answer.
+pub(crate) fn body_of(answer: &[u8]) -> Vec<u8> {
+    let head = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a head");
+    answer[head + 4..].to_vec()
 }

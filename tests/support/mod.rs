@@ -2,8 +2,12 @@
 #![allow(dead_code, reason = "every file of stories uses its own part of it")]
 
 #[cfg(unix)]
+pub(crate) mod browser;
+#[cfg(unix)]
 pub(crate) mod live;
 pub(crate) mod program;
+#[cfg(unix)]
+pub(crate) mod running;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

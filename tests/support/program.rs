@@ -159,6 +159,15 @@ impl Output {
         line.unwrap_or_else(|| panic!("`{part}` was never printed, but:\n{}", self.text))
     }
 
+    /// Whether a line with this in it has been printed up to now.
+    pub(crate) fn has(&mut self, part: &str) -> bool {
+        while let Ok(line) = self.lines.try_recv() {
+            self.text.push_str(&line);
+            self.text.push('\n');
+        }
+        self.text.contains(part)
+    }
+
     /// Reads to the end; gives the lines that nobody has read yet.
     pub(crate) fn rest(&mut self) -> Vec<String> {
         let read = self.text.len();

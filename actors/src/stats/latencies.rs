@@ -55,6 +55,15 @@ impl Latencies {
         self.max_us = self.max_us.max(other.max_us);
     }
 
+    /// Those that were counted since this was `earlier`. Of the longest nobody knows when it was: it is taken to
+    /// be among them.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let before = |bucket| earlier.buckets.get(bucket).copied().unwrap_or_default();
+        let buckets =
+            self.buckets.iter().map(|(bucket, count)| (*bucket, count.saturating_sub(before(bucket))));
+        Self { buckets: buckets.filter(|(_, count)| *count > 0).collect(), max_us: self.max_us }
+    }
+
     /// How many were counted.
     pub fn count(&self) -> u64 {
         self.buckets.values().sum()
@@ -106,6 +115,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn what_came_since_is_what_was_added() {
+        let (before, more) = (of(&[10, 20, 5_000]), of(&[20, 7, 300_000]));
+        let mut after = before.clone();
+        after.merge(&more);
+        assert_eq!(after.since(&before), more);
+        assert_eq!(after.since(&after).count(), 0);
+    }
 
     fn of(micros: &[u64]) -> Latencies {
         let mut latencies = Latencies::default();
