@@ -5,6 +5,7 @@ use std::time::Duration;
 use ::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 
+use crate::board::Cause;
 use crate::id::Model;
 use crate::outcome::{Attempt, Fault};
 
@@ -19,6 +20,8 @@ pub enum SendError {
     Unavailable {
         /// What stands in the way, for people.
         why: String,
+        /// The same for programs.
+        obstacle: Obstacle,
         /// When trying again makes sense. `None` if nothing in sight will change it.
         retry_after: Option<Duration>,
         /// The calls that were made.
@@ -85,6 +88,17 @@ impl SendError {
             Self::Lost => "lost",
         }
     }
+}
+
+/// What stands in the way of a job that nobody can serve.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Obstacle {
+    /// No key offers the model.
+    NoSuchModel,
+    /// The keys that could serve it rest; the one that is back first for this cause.
+    Keys(Cause),
+    /// The provider rests as a whole, or is gone.
+    Provider,
 }
 
 /// A provider's own refusal, to be handed to the caller as it is.

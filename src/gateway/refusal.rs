@@ -5,8 +5,9 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder};
+use keywheel_actors::board::Cause;
 use keywheel_actors::dialect::Api;
-use keywheel_actors::error::SendError;
+use keywheel_actors::error::{Obstacle, SendError};
 use keywheel_actors::outcome::{Fault, Reason};
 use serde_json::{Value, json};
 
@@ -66,11 +67,13 @@ impl Refusal {
         let (status, retry) = match error {
             SendError::Refused(refused) => return Self::of_fault(&refused.fault),
             SendError::Exhausted { last, .. } => return Self::of_fault(last),
-            SendError::Unavailable { retry_after: Some(after), .. } => {
-                (StatusCode::TOO_MANY_REQUESTS, Retry::After(*after))
+            SendError::Unavailable { obstacle, retry_after, .. } => {
+                let status = status_of(*obstacle);
+                let is_missing = status == StatusCode::NOT_FOUND;
+                let retry = retry_after.filter(|_| !is_missing).map_or(Retry::Pointless, Retry::After);
+                let code = if is_missing { "model_not_found" } else { code };
+                return Self::new(status, code, message).retrying(retry);
             }
-            // All keys are dead, out of money or switched off: only who runs this can change it.
-            SendError::Unavailable { retry_after: None, .. } => (StatusCode::BAD_GATEWAY, Retry::Pointless),
             SendError::DeadlineOver { .. } => (StatusCode::GATEWAY_TIMEOUT, Retry::Pointless),
             SendError::NoRoute { .. } => (StatusCode::NOT_FOUND, Retry::Pointless),
             SendError::QueueFull { retry_after, .. } => {
@@ -135,6 +138,23 @@ impl Refusal {
             response.insert_header((X_SHOULD_RETRY, HeaderValue::from_static("false")));
         }
         response.body(body(api, self.status.as_u16(), &self.code, &self.message).to_string())
+    }
+}
+
+/// What it means for a client that nobody can serve it.
+const fn status_of(obstacle: Obstacle) -> StatusCode {
+    match obstacle {
+        Obstacle::NoSuchModel | Obstacle::Keys(Cause::Fault(Reason::ModelDenied | Reason::ModelGone)) => {
+            StatusCode::NOT_FOUND
+        }
+        Obstacle::Keys(Cause::Fault(Reason::Throttled | Reason::QuotaUsedUp | Reason::SlowDown)) => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
+        // Dead, out of money or not from here: only who runs this can change it.
+        Obstacle::Keys(Cause::Fault(_)) => StatusCode::BAD_GATEWAY,
+        Obstacle::Keys(Cause::Operator | Cause::Configuration) | Obstacle::Provider => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     }
 }
 
@@ -247,6 +267,7 @@ mod tests {
     fn who_would_come_back_for_nothing_is_told_so() {
         let far = SendError::Unavailable {
             why: "resting".to_owned(),
+            obstacle: Obstacle::Keys(Cause::Fault(Reason::Throttled)),
             retry_after: Some(Duration::from_secs(3_600)),
             attempts: Vec::new(),
         };
@@ -255,10 +276,31 @@ mod tests {
         assert_eq!(header(&response, "retry-after"), Some("3600"));
         assert_eq!(header(&response, "x-should-retry"), Some("false"));
 
-        let dead = SendError::Unavailable { why: "dead".to_owned(), retry_after: None, attempts: Vec::new() };
+        let dead = SendError::Unavailable {
+            why: "dead".to_owned(),
+            obstacle: Obstacle::Keys(Cause::Fault(Reason::BadCredential)),
+            retry_after: None,
+            attempts: Vec::new(),
+        };
         let response = Refusal::of(&dead).respond(Api::OpenAi);
         assert_eq!(response.status(), StatusCode::BAD_GATEWAY, "never the provider's 401");
         assert_eq!(header(&response, "x-should-retry"), Some("false"));
+    }
+
+    #[test]
+    fn what_stands_in_the_way_tells_the_status() {
+        let keys = |reason| Obstacle::Keys(Cause::Fault(reason));
+        for (obstacle, status) in [
+            (Obstacle::NoSuchModel, 404),
+            (keys(Reason::ModelDenied), 404),
+            (keys(Reason::Throttled), 429),
+            (keys(Reason::QuotaUsedUp), 429),
+            (keys(Reason::MoneyGone), 502),
+            (Obstacle::Keys(Cause::Operator), 503),
+            (Obstacle::Provider, 503),
+        ] {
+            assert_eq!(status_of(obstacle).as_u16(), status, "{obstacle:?}");
+        }
     }
 
     #[test]

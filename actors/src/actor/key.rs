@@ -490,9 +490,10 @@ impl Key {
 
     /// Tells the provider of every lane that rests, with an end derived from the known one.
     fn tell_resting_lanes(&mut self, now: Moment, end: impl Fn(Moment) -> Moment) {
-        let lanes = self.health.resting_lanes(now).map(|(model, until)| (model.clone(), end(until)));
-        for (model, until) in lanes.collect::<Vec<_>>() {
-            self.tell(LaneRested { key: self.index, model, until });
+        let lanes = self.health.resting_lanes(now);
+        let lanes = lanes.map(|(model, until, cause)| (model.clone(), end(until), cause));
+        for (model, until, cause) in lanes.collect::<Vec<_>>() {
+            self.tell(LaneRested { key: self.index, model, until, cause });
         }
     }
 
@@ -500,9 +501,10 @@ impl Key {
     fn tell_lane(&mut self, rest: &Rest, now: Moment) {
         match &rest.reach {
             Reach::Lane(model) | Reach::GroupLane(model) => {
-                let lanes = self.health.resting_lanes(now).filter(|(lane, _)| *lane == model);
-                let until = lanes.map(|(_, until)| until).max().unwrap_or(rest.until);
-                self.tell(LaneRested { key: self.index, model: model.clone(), until });
+                let lanes = self.health.resting_lanes(now).filter(|(lane, _, _)| *lane == model);
+                let longest = lanes.map(|(_, until, cause)| (until, cause)).max_by_key(|(until, _)| *until);
+                let (until, cause) = longest.unwrap_or((rest.until, rest.cause));
+                self.tell(LaneRested { key: self.index, model: model.clone(), until, cause });
             }
             Reach::Key | Reach::Group => {}
         }

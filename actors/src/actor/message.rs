@@ -12,6 +12,7 @@ use ::http::{HeaderMap, HeaderValue, StatusCode};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use crate::board::Cause;
 use crate::clock::Moment;
 use crate::event::Event;
 pub(crate) use crate::event::Logging;
@@ -150,6 +151,7 @@ pub(crate) struct LaneRested {
     pub(crate) key: KeyIndex,
     pub(crate) model: Model,
     pub(crate) until: Moment,
+    pub(crate) cause: Cause,
 }
 
 /// Key → provider → the other keys of its quota group.

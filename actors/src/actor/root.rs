@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::clock::Moment;
-use crate::error::SendError;
+use crate::error::{Obstacle, SendError};
 use crate::event::{Event, EventKind};
 use crate::id::{KeyId, ProviderId};
 use crate::policy::restart::{self, Remedy, Restarts};
@@ -214,7 +214,7 @@ fn lose(hub: &Arc<Hub>, job: Job) {
     }
     let attempts = job.take_attempts();
     let why = format!("the provider `{}` was given up after repeated crashes", job.progress.here().provider);
-    job.end(Err(SendError::Unavailable { why, retry_after: None, attempts }));
+    job.end(Err(SendError::Unavailable { why, obstacle: Obstacle::Provider, retry_after: None, attempts }));
 }
 
 impl Life for Root {

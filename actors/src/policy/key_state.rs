@@ -287,9 +287,11 @@ impl KeyHealth {
     }
 
     /// The lanes that rest, each with its end.
-    pub fn resting_lanes(&self, now: Moment) -> impl Iterator<Item = (&Model, Moment)> {
+    pub fn resting_lanes(&self, now: Moment) -> impl Iterator<Item = (&Model, Moment, Cause)> {
         self.rests.iter().filter_map(move |rest| match &rest.reach {
-            Reach::Lane(model) | Reach::GroupLane(model) if rest.until > now => Some((model, rest.until)),
+            Reach::Lane(model) | Reach::GroupLane(model) if rest.until > now => {
+                Some((model, rest.until, rest.cause))
+            }
             Reach::Lane(_) | Reach::GroupLane(_) | Reach::Key | Reach::Group => None,
         })
     }

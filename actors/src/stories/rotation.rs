@@ -14,7 +14,7 @@ use super::scenario::{
     CALL, Scenario, Seen, broke, failing, key_id, millis, ok, overloaded, secs, throttled,
     throttled_without_hint, unauthorized,
 };
-use crate::error::SendError;
+use crate::error::{Obstacle, SendError};
 use crate::upstream::Step;
 
 #[test]
@@ -78,7 +78,10 @@ fn who_cant_wait_gets_an_honest_retry_after() {
         let terms =
             Terms { deadline: world.now() + secs(30), patience: Patience::Interactive, ..Terms::default() };
         let seen = world.send_with(terms).await;
-        let SendError::Unavailable { retry_after, attempts, why } = seen.error() else { panic!("{seen:?}") };
+        let SendError::Unavailable { retry_after, attempts, why, obstacle } = seen.error() else {
+            panic!("{seen:?}")
+        };
+        assert_eq!(*obstacle, Obstacle::Keys(Cause::Fault(Reason::Throttled)));
         let retry_after = retry_after.expect("it is known");
         assert!(retry_after >= secs(40) && retry_after <= secs(41), "{retry_after:?}");
         assert_eq!(attempts.len(), 1);

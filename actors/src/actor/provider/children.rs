@@ -112,7 +112,8 @@ impl Child {
     /// Whether it may ever serve `model`.
     pub(super) fn offers(&self, model: &Model) -> bool {
         let models = &self.spec.models;
-        self.stage == Stage::Serving && (models.is_empty() || models.contains(model))
+        let is_bound = !models.is_empty() && !model.as_str().is_empty();
+        self.stage == Stage::Serving && (!is_bound || models.contains(model))
     }
 
     /// Whether the configuration names it.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::board::Cause;
 use crate::clock::Moment;
-use crate::error::SendError;
+use crate::error::{Obstacle, SendError};
 use crate::event::EventKind;
 use crate::id::{JobId, Model};
 use crate::outcome::{Fault, Reason};
@@ -371,7 +372,24 @@ impl Provider {
         let Some(mut job) = self.hub.reroute(job) else { return };
         let attempts = job.take_attempts();
         let why = self.why_unavailable();
-        job.end(Err(SendError::Unavailable { why, retry_after, attempts }));
+        let obstacle = self.obstacle(job.model(), self.hub.clock.now());
+        job.end(Err(SendError::Unavailable { why, obstacle, retry_after, attempts }));
+    }
+
+    fn obstacle(&self, model: &Model, now: Moment) -> Obstacle {
+        if self.ill_until(now).is_some() {
+            return Obstacle::Provider;
+        }
+        let rests = self.children.iter().filter(|(_, child)| child.offers(model)).map(|(key, child)| {
+            let lanes = self.lane_rests.iter().filter(|rest| rest.key == key && rest.model == *model);
+            let lane = lanes.map(|rest| (rest.until, rest.cause)).max_by_key(|(until, _)| *until);
+            let status = self.hub.board.key(&child.line.key).unwrap_or_default().status;
+            let whole = child.rests_until.zip(status.why.map(|why| why.cause));
+            let longer = lane.into_iter().chain(whole).max_by_key(|(until, _)| *until);
+            longer.unwrap_or((Moment::ZERO, Cause::Fault(Reason::Throttled)))
+        });
+        let first = rests.min_by_key(|(until, _)| *until);
+        first.map_or(Obstacle::NoSuchModel, |(_, cause)| Obstacle::Keys(cause))
     }
 
     /// The keys' statuses in a sentence: what a person needs to know first.
