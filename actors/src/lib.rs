@@ -27,6 +27,7 @@ pub mod spec;
 pub mod stats;
 pub mod tokens;
 pub mod unit;
+pub mod upload;
 
 #[cfg(test)]
 mod stories;

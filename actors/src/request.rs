@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, Method};
 
 use crate::clock::Moment;
 use crate::id::{CallerId, Model, ProviderId};
+use crate::upload::Upload;
 
 /// An HTTP request to some provider, without host and without credential.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The body, as the caller wrote it.
     pub body: Bytes,
+    /// What follows it, if that is too long to be kept: such a request is sent once.
+    pub upload: Option<Upload>,
     /// The model that the caller asks for.
     pub model: Model,
     /// How the answer is wanted.
@@ -39,6 +42,11 @@ pub enum Destination {
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 impl Request {
+    /// Whether it can't be sent again: of its upload something is gone.
+    pub fn is_spent(&self) -> bool {
+        self.upload.as_ref().is_some_and(Upload::is_spent)
+    }
+
     /// The caller's own name of it: its header `x-request-id`, as far as it is text.
     pub fn id(&self) -> Option<&str> {
         self.headers.get(X_REQUEST_ID)?.to_str().ok()
@@ -52,6 +60,9 @@ pub enum Delivery {
     Whole,
     /// As server-sent events, handed out from the first content event on.
     Stream,
+    /// However it comes: events as a stream of events, short JSON in one piece, and any other bytes as they come,
+    /// of which nothing is understood but their status.
+    Passed,
 }
 
 /// How a job is to be treated on its way.

@@ -116,6 +116,7 @@ fn request(after_ms: u64) -> Request {
         model: "m".into(),
         delivery: Delivery::Whole,
         to: keywheel_actors::request::Destination::Routed,
+        upload: None,
     }
 }
 
@@ -152,7 +153,15 @@ impl MutexRing {
             let Request { method, path, mut headers, body, .. } = request;
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             headers.extend(key.credential.clone());
-            let call = Call { key: key.id.clone(), method, base_url: BASE_URL.into(), path, headers, body };
+            let call = Call {
+                key: key.id.clone(),
+                method,
+                base_url: BASE_URL.into(),
+                path,
+                headers,
+                body,
+                upload: None,
+            };
             let mut response = upstream.call(call).await.expect("it answers");
             let body = response.body.next().await.expect("a chunk").expect("a whole one");
             // Whoever asked waits below.

@@ -65,6 +65,7 @@ pub(super) async fn ask(
         path: validity.path.to_owned(),
         headers,
         body: Bytes::new(),
+        upload: None,
     };
     let clock = Clock::start();
     let answer = timeout(ANSWER_WITHIN, async {

@@ -215,6 +215,7 @@ mod tests {
             model: "m".into(),
             delivery: Delivery::Whole,
             to: keywheel_actors::request::Destination::Routed,
+            upload: None,
         }
     }
 

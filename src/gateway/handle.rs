@@ -5,8 +5,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use keywheel_actors::clock::Moment;
 use keywheel_actors::dialect::{Anthropic, Api, Dialect as _, Gemini, OpenAi};
@@ -15,9 +14,11 @@ use keywheel_actors::outcome::Usage;
 use keywheel_actors::request::{Delivery, Destination, Patience, Request, Terms};
 use keywheel_actors::store::Wall;
 use keywheel_actors::tokens::Tokens;
+use keywheel_actors::upload::Upload;
 
 use super::answer::{self, Laps};
 use super::ask;
+use super::body::{self, Bounds, KEPT_BYTES_MAX};
 use super::gate::Gate;
 use super::headers;
 use super::models;
@@ -68,7 +69,7 @@ async fn of_surface(
                 name: "pass_through",
                 api: Api::of_path(path).or(spec.dialect.api()).unwrap_or(Api::OpenAi),
                 path: path.to_owned(),
-                model: None,
+                model: surface::model_in(path),
                 events: surface::Events::of_path(path),
             };
             let to = Destination::Provider(provider);
@@ -111,6 +112,7 @@ struct Incoming<'a> {
 /// What is known of a request once its body has been looked into.
 struct Wanted {
     body: Bytes,
+    upload: Option<Upload>,
     model: Model,
     delivery: Delivery,
 }
@@ -148,10 +150,19 @@ impl<'a> Incoming<'a> {
     ) -> Result<(Request, Terms), Refusal> {
         let client = identify(self.gate, self.request)?;
         underway.sent_by(client.name().cloned());
-        let body = self.read(payload, self.config.server.body_bytes_max).await?;
+        let server = &self.config.server;
         let wanted = match to {
-            Destination::Routed => self.routed(body)?,
-            Destination::Provider(_) => self.passed(body),
+            Destination::Routed => {
+                let bytes_max = server.body_bytes_max as u64;
+                let bounds = Bounds { bytes_max, kept_max: server.body_bytes_max, idle: server.body_timeout };
+                self.routed(body::read(self.request, payload, bounds).await?.0)?
+            }
+            Destination::Provider(_) => {
+                let bytes_max = server.upload_bytes_max;
+                let bounds = Bounds { bytes_max, kept_max: KEPT_BYTES_MAX, idle: server.body_timeout };
+                let (body, upload) = body::read(self.request, payload, bounds).await?;
+                self.passed(body, upload)
+            }
         };
         underway.asks(&wanted.model, wanted.body.len());
         if !wanted.model.as_str().is_empty() && !client.may_use(&wanted.model) {
@@ -174,7 +185,8 @@ impl<'a> Incoming<'a> {
         let model =
             model.ok_or_else(|| Refusal::bad_request("model_missing", "the request names no `model`"))?;
         let is_stream = peeked.streamed == Streamed::Yes || self.wants_events();
-        Ok(Wanted { body, model, delivery: if is_stream { Delivery::Stream } else { Delivery::Whole } })
+        let delivery = if is_stream { Delivery::Stream } else { Delivery::Whole };
+        Ok(Wanted { body, upload: None, model, delivery })
     }
 
     /// Gemini's streams are asked for by their path.
@@ -184,51 +196,21 @@ impl<'a> Incoming<'a> {
     }
 
     /// What goes to one provider. Whatever it is, it goes on as it came.
-    fn passed(&self, body: Bytes) -> Wanted {
+    fn passed(&self, body: Bytes, upload: Option<Upload>) -> Wanted {
         let peeked = Peeked::into(&body).unwrap_or_default();
-        let is_stream = peeked.streamed == Streamed::Yes || self.wants_events();
-        let delivery = if is_stream { Delivery::Stream } else { Delivery::Whole };
         let model = self.endpoint.model.clone().or(peeked.model).unwrap_or_else(|| Model::from(""));
-        Wanted { body, model, delivery }
-    }
-
-    /// Reads the body, as far as its bounds go.
-    async fn read(&self, mut payload: Payload, bytes_max: usize) -> Result<Bytes, Refusal> {
-        let too_long = || {
-            let message = format!("the body is longer than {bytes_max} bytes");
-            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
-        };
-        let announced = headers::text(self.request.headers(), "content-length");
-        let announced = announced.and_then(|length| length.parse::<u64>().ok()).unwrap_or_default();
-        if announced > bytes_max as u64 {
-            return Err(too_long());
-        }
-        let mut read = BytesMut::new();
-        loop {
-            let piece = tokio::time::timeout(self.config.server.body_timeout, payload.next());
-            let piece = piece.await.map_err(|_| {
-                Refusal::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body stopped coming")
-            })?;
-            let Some(piece) = piece else { return Ok(read.freeze()) };
-            let piece = piece.map_err(|error| Refusal::bad_request("broken_body", error.to_string()))?;
-            if read.len() + piece.len() > bytes_max {
-                return Err(too_long());
-            }
-            if read.is_empty() && piece.len() as u64 == announced {
-                return Ok(piece);
-            }
-            read.extend_from_slice(&piece);
-        }
+        Wanted { body, upload, model, delivery: Delivery::Passed }
     }
 
     fn request_for(&self, wanted: Wanted, to: Destination) -> Request {
-        let Wanted { body, model, delivery } = wanted;
+        let Wanted { body, upload, model, delivery } = wanted;
         let query = headers::query_without_credential(self.request.query_string());
         Request {
             method: Method::from_bytes(self.request.method().as_str().as_bytes()).unwrap_or(Method::POST),
             path: format!("{}{query}", self.endpoint.path),
             headers: self.headers(),
             body,
+            upload,
             model,
             delivery,
             to,

@@ -5,6 +5,7 @@
 
 mod answer;
 mod ask;
+mod body;
 mod gate;
 mod handle;
 mod headers;

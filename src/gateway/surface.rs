@@ -110,14 +110,14 @@ pub(super) fn find(method: &Method, path: &str, is_anthropic: bool) -> Surface {
         );
     }
     let Some(rest) = path.strip_prefix("/models") else { return Surface::Unknown };
-    if let Some((model, _)) = rest.strip_prefix('/').and_then(|rest| rest.rsplit_once(':')) {
+    if let Some(model) = model_in(path) {
         return call(
             method,
             Endpoint {
                 name: "generate_content",
                 api: Api::Gemini,
                 path: path.to_owned(),
-                model: Some(Model::from(decoded(model))),
+                model: Some(model),
                 events: Events::Generations,
             },
         );
@@ -134,6 +134,12 @@ pub(super) fn find(method: &Method, path: &str, is_anthropic: bool) -> Surface {
         None if !rest.is_empty() => Surface::Unknown,
         Some(_) | None => read_only(method, Surface::Models { api, name: None }),
     }
+}
+
+/// The model that a path such as `/models/NAME:generateContent` names.
+pub(super) fn model_in(path: &str) -> Option<Model> {
+    let name = path.strip_prefix("/models/")?.rsplit_once(':')?.0;
+    Some(Model::from(decoded(name)))
 }
 
 fn versioned(path: &str) -> (Option<&'static str>, &str) {

@@ -109,7 +109,7 @@ fn print_types(addr: &str) {
             let key = KeyId { provider: "p".into(), key: "k".into() };
             println!(
                 "{headers:?} {:?}",
-                Call { key, method, base_url, path, headers: headers.clone(), body: "".into() }
+                Call { key, method, base_url, path, headers: headers.clone(), body: "".into(), upload: None }
             );
         }
         let directory = tempfile::tempdir().expect("a directory");

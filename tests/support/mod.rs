@@ -256,6 +256,7 @@ pub(crate) fn request(id: &str, delivery: Delivery) -> Request {
         model: "m".into(),
         delivery,
         to: keywheel_actors::request::Destination::Routed,
+        upload: None,
     }
 }
 

@@ -24,7 +24,7 @@ use crate::outcome::{Attempt, Fault, Gauges, Reason, Served, Usage};
 use crate::policy::budget::RetryKind;
 use crate::policy::pick::KeyIndex;
 use crate::policy::route::Charge;
-use crate::request::{Delivery, Request};
+use crate::request::{Delivery, HoldBack, Request};
 use crate::secret::{Fingerprint, Secret};
 use crate::spec::Timeouts;
 use crate::upstream::{BodyStream, Call, Response, TransportError};
@@ -40,6 +40,9 @@ use super::stream;
 
 /// Longer answers than this are no model's: images and audio come as links or in parts.
 const BODY_BYTES_MAX: usize = 64 << 20;
+
+/// An answer that is passed on is read as a whole, and so can tell of an error and of its usage, if it is no longer.
+const LOOKED_INTO_BYTES_MAX: u64 = 1 << 20;
 
 /// What all calls of one key have in common.
 pub(crate) struct Line {
@@ -165,9 +168,9 @@ pub(crate) async fn run(line: Arc<Line>, mut job: Job, mut slip: Slip, started: 
     let progress = {
         let tongue = line.tongue(&job.request);
         let request = prepare(&line, &job, tongue);
-        let delivery = job.request.delivery;
+        let wanted = Wanted { delivery: job.request.delivery, hold_back: job.terms.hold_back };
         let limits = Limits::new(&line, &job, started);
-        let exchange = pin!(exchange(&line, &**tongue.dialect, request, delivery, limits, &mut slip));
+        let exchange = pin!(exchange(&line, &**tongue.dialect, request, wanted, limits, &mut slip));
         let interrupted = pin!(async {
             let gone = pin!(job.abandoned());
             let stopped = pin!(cut_off.wait_for(|cut| *cut));
@@ -196,6 +199,13 @@ pub(crate) async fn run(line: Arc<Line>, mut job: Job, mut slip: Slip, started: 
             job.end(Err(SendError::DeadlineOver { attempts }));
         }
     }
+}
+
+/// How an answer is wanted.
+#[derive(Clone, Copy)]
+struct Wanted {
+    delivery: Delivery,
+    hold_back: HoldBack,
 }
 
 /// How far a call got.
@@ -232,7 +242,7 @@ impl Limits {
     fn new(line: &Line, job: &Job, started: Moment) -> Self {
         let timeouts = &line.timeouts;
         let first = match (job.request.delivery, job.progress.next()) {
-            (Delivery::Whole, _) => timeouts.whole_content,
+            (Delivery::Whole | Delivery::Passed, _) => timeouts.whole_content,
             (Delivery::Stream, Some(_)) => timeouts.first_content_with_fallback,
             (Delivery::Stream, None) => timeouts.first_content,
         };
@@ -280,14 +290,16 @@ fn prepare(line: &Line, job: &Job, tongue: Tongue<'_>) -> Call {
     }
     headers.extend(line.credential(tongue.kind).clone());
     let method: Method = job.request.method.clone();
-    Call { key: line.key.clone(), method, base_url: Arc::clone(&line.base_url), path, headers, body }
+    let base_url = Arc::clone(&line.base_url);
+    let upload = job.request.upload.clone();
+    Call { key: line.key.clone(), method, base_url, path, headers, body, upload }
 }
 
 async fn exchange(
     line: &Line,
     dialect: &dyn Dialect,
     call: Call,
-    delivery: Delivery,
+    wanted: Wanted,
     limits: Limits,
     slip: &mut Slip,
 ) -> Progress {
@@ -305,8 +317,12 @@ async fn exchange(
     drop_echoes(&line.secret, &mut headers);
     let gauges = dialect.gauges(&headers, clock.wall(clock.now()));
     slip.note(|outcome| outcome.gauges = gauges);
-    if delivery == Delivery::Stream && status.is_success() && is_event_stream(&headers) {
-        let begun = stream::begin(line, dialect, body, limits, by).await;
+    if status.is_success() && wanted.delivery == Delivery::Passed && is_opaque(&headers) {
+        let begun = stream::Begun::opaque(body, limits, by);
+        return Progress::Answered(Box::new(Good { status, headers, body: GoodBody::Stream(begun) }));
+    }
+    if status.is_success() && wanted.delivery != Delivery::Whole && is_event_stream(&headers) {
+        let begun = stream::begin(line, dialect, body, limits, by, wanted.hold_back).await;
         return match begun {
             Ok(begun) => {
                 let now = clock.now();
@@ -449,6 +465,19 @@ fn drop_echoes(secret: &Secret, headers: &mut HeaderMap) {
     for name in echoing {
         headers.remove(name);
     }
+}
+
+/// Whether nothing can be read out of an answer but its bytes: neither events nor a JSON that is short enough to
+/// be looked into.
+fn is_opaque(headers: &HeaderMap) -> bool {
+    let is_json = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|kind| kind.trim_start().starts_with("application/json"));
+    let length =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let is_short = length.is_some_and(|bytes| bytes <= LOOKED_INTO_BYTES_MAX);
+    !(is_event_stream(headers) || is_json && is_short)
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

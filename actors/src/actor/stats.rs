@@ -62,7 +62,7 @@ impl Tally {
             End::Served { .. } => {
                 let first_content = match outcome.made.delivery {
                     Delivery::Stream => outcome.first_content,
-                    Delivery::Whole => None,
+                    Delivery::Whole | Delivery::Passed => None,
                 };
                 self.served.push(Lap { took: outcome.took, first_content });
                 self.tokens += outcome.usage.unwrap_or_default();

@@ -18,6 +18,7 @@ use crate::dialect::sse::{Event, Splitter};
 use crate::dialect::{Dialect, Ending, EventMeaning, StreamReader};
 use crate::outcome::{Fault, Reason, Usage};
 use crate::policy::budget::RetryKind;
+use crate::request::HoldBack;
 use crate::secret::Secret;
 use crate::upstream::{BodyStream, TransportError};
 
@@ -30,14 +31,33 @@ const HELD_EVENTS_MAX: usize = 64;
 /// The same in bytes.
 const HELD_BYTES_MAX: usize = 256 << 10;
 
-/// A stream whose first content has come.
+/// More than this is no longer held back, however much is to be: what a model says is shorter.
+const FULL_BYTES_MAX: usize = 64 << 20;
+
+/// A stream that can be handed out.
 pub(crate) struct Begun {
     held: Joined,
     body: Fuse<BodyStream>,
-    splitter: Splitter,
-    reader: Box<dyn StreamReader>,
+    /// `None`: bytes of which nothing is understood.
+    events: Option<Events>,
     limits: Limits,
     end: Seen,
+    /// The first piece may take until then, if it hasn't come.
+    first_by: Moment,
+}
+
+/// What makes events of bytes, and sense of events.
+struct Events {
+    splitter: Splitter,
+    reader: Box<dyn StreamReader>,
+}
+
+impl Begun {
+    /// Bytes of which nothing is understood; the first of them is to come by then.
+    pub(crate) fn opaque(body: BodyStream, limits: Limits, first_by: Moment) -> Self {
+        let body = body.fuse();
+        Self { held: Joined::default(), body, events: None, limits, end: Seen::Open, first_by }
+    }
 }
 
 /// Whether the stream said that it is complete.
@@ -45,6 +65,13 @@ pub(crate) struct Begun {
 enum Seen {
     Open,
     Done,
+}
+
+impl Begun {
+    /// When the next piece must have come that is waited for from now on.
+    fn due(&self, now: Moment) -> Moment {
+        (now + self.limits.idle).max(self.first_by).min(self.limits.last())
+    }
 }
 
 /// Why a stream never began.
@@ -55,13 +82,14 @@ pub(crate) enum NoStream {
     Failed(Fault, Bytes),
 }
 
-/// Reads until the first content event, at the latest `by` then.
+/// Reads as far as is to be held back; the first content is to come `by` then.
 pub(crate) async fn begin(
     line: &Line,
     dialect: &dyn Dialect,
     body: BodyStream,
     limits: Limits,
     by: Moment,
+    hold_back: HoldBack,
 ) -> Result<Begun, NoStream> {
     let clock = line.hub.clock;
     let mut body = body.fuse();
@@ -69,6 +97,10 @@ pub(crate) async fn begin(
     let mut reader = dialect.stream_reader();
     let mut held = Joined::default();
     let mut held_events = 0;
+    if hold_back == HoldBack::None {
+        let events = Some(Events { splitter, reader });
+        return Ok(Begun { held, body, events, limits, end: Seen::Open, first_by: by });
+    }
     loop {
         while let Some(raw) = next_event(&mut splitter)? {
             held.push(raw.clone());
@@ -84,7 +116,12 @@ pub(crate) async fn begin(
                 }
                 EventMeaning::Content | EventMeaning::Prelude => Seen::Open,
             };
-            return Ok(Begun { held, body, splitter, reader, limits, end });
+            let events = Some(Events { splitter, reader });
+            let mut begun = Begun { held, body, events, limits, end, first_by: Moment::ZERO };
+            if hold_back == HoldBack::Full {
+                complete(line, &mut begun).await?;
+            }
+            return Ok(begun);
         }
         match timeout_at(clock.instant(by), body.next()).await {
             Ok(Some(Ok(chunk))) => splitter.push(chunk),
@@ -97,6 +134,66 @@ pub(crate) async fn begin(
             }
             Err(_) => return Err(NoStream::Late(limits.overrun(clock.now(), "no content came in time"))),
         }
+    }
+}
+
+/// Reads on to the end, as long as what is held isn't too much: then the rest is handed out as it comes.
+async fn complete(line: &Line, begun: &mut Begun) -> Result<(), NoStream> {
+    let clock = line.hub.clock;
+    let Begun { held, body, events: Some(Events { splitter, reader }), limits, end, .. } = begun else {
+        return Ok(());
+    };
+    while held.len() <= FULL_BYTES_MAX {
+        while let Some(raw) = next_event(splitter)? {
+            match reader.read(&Event::parse(&raw)) {
+                EventMeaning::Failed(fault) => {
+                    let (fault, raw) = scrubbed(&line.secret, &mut **reader, fault, raw);
+                    return Err(NoStream::Failed(fault, raw));
+                }
+                EventMeaning::Done => *end = Seen::Done,
+                EventMeaning::Content | EventMeaning::Prelude => {}
+            }
+            held.push(raw);
+        }
+        let by = (clock.now() + limits.idle).min(limits.last());
+        match timeout_at(clock.instant(by), body.next()).await {
+            Ok(Some(Ok(chunk))) => splitter.push(chunk),
+            Ok(Some(Err(error))) => {
+                return Err(NoStream::Failed(transport_fault(line, &error), Bytes::new()));
+            }
+            Ok(None) => {
+                held.push(last_mark(splitter, &mut **reader, end));
+                if is_whole(splitter, &**reader, *end) {
+                    return Ok(());
+                }
+                return Err(NoStream::Failed(Fault::new(Reason::Cut, UNCLOSED), Bytes::new()));
+            }
+            Err(_) => return Err(NoStream::Late(limits.overrun(clock.now(), "the stream stopped coming"))),
+        }
+    }
+    Ok(())
+}
+
+/// What is said of a stream that lacks its end.
+const UNCLOSED: &str = "the stream ended without its closing event";
+
+/// Some providers close the connection right behind the line that says `[DONE]`: such a line, or nothing.
+fn last_mark(splitter: &mut Splitter, reader: &mut dyn StreamReader, end: &mut Seen) -> Bytes {
+    if reader.ending() == Ending::Marked
+        && let Some(raw) = splitter.last_event()
+        && reader.read(&Event::parse(&raw)) == EventMeaning::Done
+    {
+        *end = Seen::Done;
+        return raw;
+    }
+    Bytes::new()
+}
+
+/// Whether a stream whose body has ended is all that it was to be.
+fn is_whole(splitter: &Splitter, reader: &dyn StreamReader, end: Seen) -> bool {
+    match reader.ending() {
+        Ending::Marked => end == Seen::Done,
+        Ending::Unmarked => splitter.is_drained(),
     }
 }
 
@@ -146,7 +243,7 @@ enum Waiting {
 impl Handed {
     pub(crate) fn new(begun: Begun, line: Arc<Line>, slip: Slip, paid: Option<RetryKind>) -> Self {
         let clock = line.hub.clock;
-        let due = (clock.now() + begun.limits.idle).min(begun.limits.last());
+        let due = begun.due(clock.now());
         let alarm = Box::pin(tokio::time::sleep_until(clock.instant(due)));
         let mut signal = line.hub.cut_off.subscribe();
         // The sender lives in the hub, which the line holds.
@@ -173,19 +270,22 @@ impl Handed {
     /// Reads the whole events that have come; gives their bytes, and the fault if one tells of it.
     fn take_events(&mut self) -> Result<Bytes, Fault> {
         loop {
-            let raw = match self.begun.splitter.next_event() {
+            let Begun { events: Some(Events { splitter, reader }), held, end, .. } = &mut self.begun else {
+                return Ok(self.begun.held.take());
+            };
+            let raw = match splitter.next_event() {
                 Ok(Some(raw)) => raw,
-                Ok(None) => return Ok(self.begun.held.take()),
+                Ok(None) => return Ok(held.take()),
                 Err(error) => return Err(Fault::new(Reason::Cut, error.to_string())),
             };
-            match self.begun.reader.read(&Event::parse(&raw)) {
+            match reader.read(&Event::parse(&raw)) {
                 EventMeaning::Failed(fault) => {
-                    return Err(scrubbed(&self.line.secret, &mut *self.begun.reader, fault, raw).0);
+                    return Err(scrubbed(&self.line.secret, &mut **reader, fault, raw).0);
                 }
-                EventMeaning::Done => self.begun.end = Seen::Done,
+                EventMeaning::Done => *end = Seen::Done,
                 EventMeaning::Content | EventMeaning::Prelude => {}
             }
-            self.begun.held.push(raw);
+            held.push(raw);
         }
     }
 
@@ -205,23 +305,17 @@ impl Handed {
     }
 
     fn finish(&mut self) -> Poll<Option<Result<Bytes, TransportError>>> {
-        // Some providers close the connection right behind the line that says `[DONE]`.
-        if self.begun.reader.ending() == Ending::Marked
-            && let Some(raw) = self.begun.splitter.last_event()
-            && self.begun.reader.read(&Event::parse(&raw)) == EventMeaning::Done
-        {
-            self.begun.end = Seen::Done;
-            return Poll::Ready(Some(Ok(raw)));
-        }
-        let whole = match self.begun.reader.ending() {
-            Ending::Marked => self.begun.end == Seen::Done,
-            Ending::Unmarked => self.begun.splitter.is_drained(),
-        };
-        if !whole {
-            return self.fail(Fault::new(Reason::Cut, "the stream ended without its closing event"));
+        if let Begun { events: Some(Events { splitter, reader }), end, .. } = &mut self.begun {
+            let mark = last_mark(splitter, &mut **reader, end);
+            if !mark.is_empty() {
+                return Poll::Ready(Some(Ok(mark)));
+            }
+            if !is_whole(splitter, &**reader, *end) {
+                return self.fail(Fault::new(Reason::Cut, UNCLOSED));
+            }
+            self.usage = reader.usage();
         }
         if let Some(mut slip) = self.slip.take() {
-            self.usage = self.begun.reader.usage();
             slip.note(|outcome| outcome.usage = self.usage);
             slip.settle(End::Served { paid: self.paid.take() });
         }
@@ -233,7 +327,7 @@ impl Handed {
         let limits = self.begun.limits;
         if self.waiting == Waiting::No {
             self.waiting = Waiting::Yes;
-            self.due = (clock.now() + limits.idle).min(limits.last());
+            self.due = self.begun.due(clock.now());
         }
         while self.alarm.as_mut().poll(task).is_ready() {
             let now = clock.now();
@@ -269,7 +363,10 @@ impl Stream for Handed {
                 Err(fault) => return this.fail(fault),
             }
             match this.begun.body.poll_next_unpin(task) {
-                Poll::Ready(Some(Ok(chunk))) => this.begun.splitter.push(chunk),
+                Poll::Ready(Some(Ok(chunk))) => match &mut this.begun.events {
+                    Some(Events { splitter, .. }) => splitter.push(chunk),
+                    None => this.begun.held.push(chunk),
+                },
                 Poll::Ready(Some(Err(error))) => {
                     let fault = transport_fault(&this.line, &error);
                     return this.fail(fault);

@@ -87,6 +87,7 @@ mod tests {
             model: model.into(),
             delivery: Delivery::Whole,
             to: crate::request::Destination::Routed,
+            upload: None,
         })
     }
 

@@ -254,6 +254,7 @@ pub(super) fn request(delivery: Delivery) -> Request {
         model: "m".into(),
         delivery,
         to: crate::request::Destination::Routed,
+        upload: None,
     }
 }
 

@@ -66,7 +66,11 @@ impl Http {
 
 impl Upstream for Http {
     fn call(&self, call: Call) -> CallFuture {
-        let Call { key: _, method, base_url, path, headers, body } = call;
+        let Call { key: _, method, base_url, path, headers, body, upload } = call;
+        if upload.is_some() {
+            let why = "this client sends no uploads".to_owned();
+            return Box::pin(std::future::ready(Err(TransportError::Unsendable(why))));
+        }
         if !path.starts_with('/') {
             let why = "its path doesn't begin with a slash".to_owned();
             return Box::pin(std::future::ready(Err(TransportError::Unsendable(why))));

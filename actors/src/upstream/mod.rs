@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use crate::id::KeyId;
+use crate::upload::Upload;
 
 pub use http::{Http, HttpOptions};
 pub use scripted::{Piece, Scripted, Step};
@@ -46,6 +47,8 @@ pub struct Call {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// What follows it, as it comes.
+    pub upload: Option<Upload>,
 }
 
 /// The head of an answer, and its body to come.

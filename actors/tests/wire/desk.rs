@@ -112,7 +112,15 @@ impl Desk {
 pub(crate) fn call(base_url: &str, method: Method, body: impl Into<Bytes>) -> Call {
     let key = KeyId { provider: "p".into(), key: "k".into() };
     let path = "/chat".to_owned();
-    Call { key, method, base_url: Arc::from(base_url), path, headers: HeaderMap::new(), body: body.into() }
+    Call {
+        key,
+        method,
+        base_url: Arc::from(base_url),
+        path,
+        headers: HeaderMap::new(),
+        body: body.into(),
+        upload: None,
+    }
 }
 
 /// A call and all of its answer.

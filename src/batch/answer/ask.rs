@@ -215,6 +215,7 @@ mod tests {
                 model: "m".into(),
                 delivery: Delivery::Whole,
                 to: keywheel_actors::request::Destination::Routed,
+                upload: None,
             };
             let send = async |_, terms: Terms| {
                 self.allowed.borrow_mut().push(terms.attempts_max);

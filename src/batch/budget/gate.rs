@@ -155,6 +155,7 @@ mod tests {
             model: "cheap".into(),
             delivery: Delivery::Whole,
             to: keywheel_actors::request::Destination::Routed,
+            upload: None,
         }
     }
 

@@ -137,6 +137,7 @@ pub(in crate::batch) mod tests {
             model: model.into(),
             delivery: Delivery::Whole,
             to: keywheel_actors::request::Destination::Routed,
+            upload: None,
         }
     }
 

@@ -117,6 +117,7 @@ impl Row {
             model: self.model.clone(),
             delivery: Delivery::Whole,
             to: keywheel_actors::request::Destination::Routed,
+            upload: None,
         }
     }
 }

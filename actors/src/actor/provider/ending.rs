@@ -172,6 +172,10 @@ impl Provider {
     /// What is to become of a job, the retry budget considered.
     pub(super) fn fate(&mut self, job: &mut Job, fault: &Fault, charge: Charge) -> Fate {
         job.paid = None;
+        // What was sent as it came is gone.
+        if job.request.is_spent() {
+            return Fate::Return;
+        }
         let terms = job.terms;
         let fate = job.progress.fate(fault, charge, &terms);
         match charge {

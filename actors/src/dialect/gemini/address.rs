@@ -96,6 +96,7 @@ mod tests {
             model: Model::from("fast"),
             delivery,
             to: crate::request::Destination::Routed,
+            upload: None,
         };
         path(&request, &Model::from(model))
     }

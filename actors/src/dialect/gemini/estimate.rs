@@ -66,6 +66,7 @@ mod tests {
             model: Model::from("m"),
             delivery: Delivery::Whole,
             to: crate::request::Destination::Routed,
+            upload: None,
         })
     }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use ::http::Method;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::Stream;
 
 use super::super::{Response, TransportError};
@@ -24,8 +24,7 @@ use super::target::Origin;
 pub(super) struct Request {
     pub(super) origin: Arc<Origin>,
     pub(super) method: Method,
-    pub(super) head: BytesMut,
-    pub(super) body: Bytes,
+    pub(super) outbox: Outbox,
 }
 
 /// How to connect, if it must be.
@@ -39,8 +38,7 @@ pub(super) struct Dialling {
 /// A request goes out on a second connection only if the first was an idle one that took not a single byte: then
 /// the server can't have seen it. Whatever has left may have been heard, and paid for.
 pub(super) async fn exchange(request: Request, dialling: Dialling) -> Result<Response, TransportError> {
-    let Request { origin, method, head, body } = request;
-    let mut outbox = Outbox::new(head, body);
+    let Request { origin, method, mut outbox } = request;
     let mut idle = origin.take_idle();
     loop {
         let is_reused = idle.is_some();
@@ -93,6 +91,10 @@ impl Exchange<'_> {
         {
             self.sending = match sent {
                 Ok(()) => Sending::Sent,
+                Err(_) if self.outbox.is_starved() => {
+                    let why = "the request's body broke off".to_owned();
+                    return Poll::Ready(Err(TransportError::Unsendable(why)));
+                }
                 Err(error) if self.outbox.has_begun() => Sending::Broken(error),
                 Err(error) => return Poll::Ready(Err(self.lost(&error))),
             };

@@ -9,7 +9,15 @@ use super::target::Target;
 /// Room for a line that has no more than a name and a number.
 const LINE_BYTES: usize = 64;
 
-/// The head of a request with a body of so many bytes.
+/// How long a body is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Length {
+    Known(u64),
+    /// Nobody knows yet: it comes in chunks, each with its own length.
+    Chunked,
+}
+
+/// The head of a request with a body of that length.
 ///
 /// What frames the message, names the server or speaks of the connection is written here and nowhere else: of
 /// `headers` such lines are left out, or a caller could make one request look like two.
@@ -21,7 +29,7 @@ pub(super) fn request(
     target: &Target,
     path: &str,
     headers: &HeaderMap,
-    body_bytes: usize,
+    length: Length,
 ) -> Result<BytesMut, TransportError> {
     if method == Method::CONNECT {
         return Err(TransportError::Unsendable("CONNECT asks for a tunnel, not for an answer".to_owned()));
@@ -34,10 +42,14 @@ pub(super) fn request(
     for part in [method.as_str(), " ", prefix, &path, " HTTP/1.1\r\nhost: ", authority, "\r\n"] {
         head.put_slice(part.as_bytes());
     }
-    if body_bytes > 0 || is_sent_with_a_body(method) {
-        head.put_slice(b"content-length: ");
-        put_number(&mut head, body_bytes);
-        head.put_slice(b"\r\n");
+    match length {
+        Length::Known(0) if !is_sent_with_a_body(method) => {}
+        Length::Known(bytes) => {
+            head.put_slice(b"content-length: ");
+            put_number(&mut head, bytes);
+            head.put_slice(b"\r\n");
+        }
+        Length::Chunked => head.put_slice(b"transfer-encoding: chunked\r\n"),
     }
     if !headers.contains_key(header::ACCEPT) {
         head.put_slice(b"accept: */*\r\n");
@@ -77,13 +89,13 @@ fn is_ours(name: &HeaderName) -> bool {
     )
 }
 
-fn put_number(head: &mut BytesMut, number: usize) {
+fn put_number(head: &mut BytesMut, number: u64) {
     let mut digits = [0; 20];
     let mut first = digits.len();
     let mut rest = number;
     loop {
         first -= 1;
-        digits[first] = b"0123456789"[rest % 10];
+        digits[first] = b"0123456789"[(rest % 10) as usize];
         rest /= 10;
         if rest == 0 {
             break;
@@ -97,12 +109,13 @@ mod tests {
     use super::super::target::Targets;
     use super::*;
 
-    fn written(method: &Method, headers: &[(&'static str, &str)], body_bytes: usize) -> String {
+    fn written(method: &Method, headers: &[(&'static str, &str)], body_bytes: u64) -> String {
         let target = Targets::default().of(&"http://127.0.0.1:81/v1".into()).expect("an address");
         let headers = headers.iter().map(|(name, value)| {
             (HeaderName::from_static(name), value.parse().expect("it can stand in a header"))
         });
-        let head = request(method, &target, "/chat", &headers.collect(), body_bytes).expect("a request");
+        let head = request(method, &target, "/chat", &headers.collect(), Length::Known(body_bytes))
+            .expect("a request");
         String::from_utf8(head.to_vec()).expect("it is text")
     }
 
@@ -138,7 +151,7 @@ mod tests {
     #[test]
     fn there_are_no_tunnels() {
         let target = Targets::default().of(&"http://h".into()).expect("an address");
-        let error = request(&Method::CONNECT, &target, "/", &HeaderMap::new(), 0);
+        let error = request(&Method::CONNECT, &target, "/", &HeaderMap::new(), Length::Known(0));
         assert!(matches!(error, Err(TransportError::Unsendable(_))));
     }
 }

@@ -10,6 +10,7 @@ mod body;
 mod call;
 mod chunks;
 mod connect;
+mod feed;
 mod framing;
 mod head;
 mod pool;
@@ -24,6 +25,9 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 
 use self::call::{Dialling, Request};
+use self::feed::Feed;
+use self::head::Length;
+use self::socket::Outbox;
 use self::target::Targets;
 use super::{Call, CallFuture, HttpOptions, TransportError, Upstream};
 
@@ -70,10 +74,21 @@ impl Wire {
     }
 
     fn request(&self, call: Call) -> Result<Request, TransportError> {
-        let Call { key: _, method, base_url, path, headers, body } = call;
+        let Call { key: _, method, base_url, path, headers, body, upload } = call;
         let target = self.shared.targets.of(&base_url)?;
-        let head = head::request(&method, &target, &path, &headers, body.len())?;
-        Ok(Request { origin: Arc::clone(&target.origin), method, head, body })
+        let length = match &upload {
+            None => Length::Known(body.len() as u64),
+            Some(upload) => match upload.length() {
+                Some(rest) => Length::Known(rest + body.len() as u64),
+                None => Length::Chunked,
+            },
+        };
+        let head = head::request(&method, &target, &path, &headers, length)?;
+        let outbox = match upload {
+            None => Outbox::new(head, body),
+            Some(upload) => Outbox::feeding(head, Feed::new(body, upload)),
+        };
+        Ok(Request { origin: Arc::clone(&target.origin), method, outbox })
     }
 }
 

@@ -10,6 +10,8 @@ use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use super::feed::Feed;
+
 /// What a buffer begins with: heads and bodies of most answers, and of what a stream says at once.
 const BUFFER_BYTES_MIN: usize = 4 << 10;
 /// What it grows to while whole buffers keep coming. More doesn't make reading cheaper.
@@ -89,7 +91,7 @@ fn poll_write(
     outbox: &mut Outbox,
     task: &mut Context<'_>,
 ) -> Poll<io::Result<()>> {
-    while !outbox.is_empty() {
+    while !outbox.is_empty() || ready!(outbox.poll_refill(task))? {
         let parts = [IoSlice::new(&outbox.head), IoSlice::new(&outbox.body)];
         let bytes = ready!(Pin::new(&mut *stream).poll_write_vectored(task, &parts))?;
         if bytes == 0 {
@@ -104,12 +106,44 @@ fn poll_write(
 pub(super) struct Outbox {
     head: BytesMut,
     body: Bytes,
+    /// Where more comes from.
+    feed: Option<Box<Feed>>,
     has_begun: bool,
+    is_starved: bool,
 }
 
 impl Outbox {
     pub(super) const fn new(head: BytesMut, body: Bytes) -> Self {
-        Self { head, body, has_begun: false }
+        Self { head, body, feed: None, has_begun: false, is_starved: false }
+    }
+
+    /// With a body that comes as it is sent.
+    pub(super) fn feeding(head: BytesMut, feed: Feed) -> Self {
+        Self { feed: Some(Box::new(feed)), ..Self::new(head, Bytes::new()) }
+    }
+
+    /// Whether what was to be sent broke off on its way here.
+    pub(super) const fn is_starved(&self) -> bool {
+        self.is_starved
+    }
+
+    /// Takes more to send, once all that was there has been sent. False at the end.
+    fn poll_refill(&mut self, task: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let Some(feed) = &mut self.feed else { return Poll::Ready(Ok(false)) };
+        match ready!(feed.poll_frame(task)) {
+            Ok(Some((head, body))) => {
+                (self.head, self.body) = (head, body);
+                Poll::Ready(Ok(true))
+            }
+            Ok(None) => {
+                self.feed = None;
+                Poll::Ready(Ok(false))
+            }
+            Err(error) => {
+                self.is_starved = true;
+                Poll::Ready(Err(error))
+            }
+        }
     }
 
     /// Whether any byte has been sent.

@@ -84,6 +84,7 @@ mod tests {
             model: model.into(),
             delivery: Delivery::Whole,
             to: keywheel_actors::request::Destination::Routed,
+            upload: None,
         })
     }
 

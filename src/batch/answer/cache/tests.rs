@@ -115,6 +115,7 @@ fn request(body: &'static str) -> Request {
         model: "m".into(),
         delivery: Delivery::Whole,
         to: keywheel_actors::request::Destination::Routed,
+        upload: None,
     }
 }
 
