@@ -107,6 +107,11 @@ pub enum Priority {
     High,
 }
 
+impl Priority {
+    /// All of them, the lowest first.
+    pub const ALL: [Self; 3] = [Self::Low, Self::Normal, Self::High];
+}
+
 impl Default for Terms {
     fn default() -> Self {
         Self {

@@ -126,7 +126,8 @@ impl State {
 
     /// What a queue must know of it.
     pub(crate) fn ticket(&self) -> Ticket {
-        Ticket { model: self.model().clone(), caller: self.terms.caller, deadline: self.terms.deadline }
+        let Terms { caller, deadline, priority, .. } = self.terms;
+        Ticket { model: self.model().clone(), caller, deadline, priority }
     }
 
     /// Whether nobody waits for it any more.

@@ -1,13 +1,17 @@
 //! The jobs that wait for one provider: bounded, a lane per model, fair between callers.
 //!
-//! A lane is served retries first (they have waited longest), then its callers
-//! in turn. Jobs leave by [`Queue::pop`], by their deadline, or when swept.
+//! A lane is served retries first (they have waited longest), then by priority, and
+//! among equals its callers in turn. Jobs leave by [`Queue::pop`], by their deadline, or when swept.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 
 use crate::clock::Moment;
 use crate::id::{CallerId, Model};
+use crate::request::Priority;
+
+/// Every so many jobs of a lane it is the turn of the lowest priority that waits: it goes slowly then, but on.
+const LOWEST_EVERY: u32 = 8;
 
 /// Empty lanes are kept up to this number; callers may name any model.
 const LANES_KEPT: usize = 64;
@@ -23,6 +27,8 @@ pub struct Ticket {
     pub caller: CallerId,
     /// When it must have left.
     pub deadline: Moment,
+    /// Whom it goes before.
+    pub priority: Priority,
 }
 
 /// Jobs of type `J`, waiting.
@@ -42,7 +48,29 @@ pub struct Queue<J> {
 struct Lane {
     model: Model,
     first: VecDeque<u64>,
-    callers: VecDeque<(CallerId, VecDeque<u64>)>,
+    /// By priority, the highest first.
+    classes: [Class; Priority::ALL.len()],
+    /// Jobs of classes that have left.
+    served: u32,
+}
+
+/// The jobs of one priority: each caller's, in the order of their turns.
+type Class = VecDeque<(CallerId, VecDeque<u64>)>;
+
+impl Lane {
+    fn of(model: &Model) -> Self {
+        Self { model: model.clone(), first: VecDeque::new(), classes: Default::default(), served: 0 }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_empty() && self.classes.iter().all(VecDeque::is_empty)
+    }
+
+    /// The class whose turn it is, of those that aren't empty.
+    fn turn(&self) -> Option<usize> {
+        let mut waiting = (0..self.classes.len()).filter(|class| !self.classes[*class].is_empty());
+        if self.served % LOWEST_EVERY == LOWEST_EVERY - 1 { waiting.next_back() } else { waiting.next() }
+    }
 }
 
 impl<J> Queue<J> {
@@ -98,9 +126,9 @@ impl<J> Queue<J> {
 
     /// The same for a job that had its place elsewhere: beyond the bound if need be.
     pub fn line_up(&mut self, job: J, ticket: Ticket) {
-        let (caller, lane) = (ticket.caller, self.lane(&ticket.model));
+        let (caller, priority, lane) = (ticket.caller, ticket.priority, self.lane(&ticket.model));
         let number = self.admit(job, ticket);
-        let callers = &mut self.lanes[lane].callers;
+        let callers = &mut self.lanes[lane].classes[class_of(priority)];
         match callers.iter_mut().find(|(known, _)| *known == caller) {
             Some((_, numbers)) => numbers.push_back(number),
             None => callers.push_back((caller, VecDeque::from([number]))),
@@ -168,9 +196,11 @@ impl<J> Queue<J> {
     pub fn behind(&mut self, lane: usize, jobs_max: usize) -> Vec<u64> {
         let front = self.front_number(lane);
         let Some(lane) = self.lanes.get(lane) else { return Vec::new() };
-        let depths = lane.callers.iter().map(|(_, numbers)| numbers.len()).max().unwrap_or(0);
-        let in_turn = (0..depths)
-            .flat_map(|depth| lane.callers.iter().filter_map(move |(_, numbers)| numbers.get(depth)));
+        let in_turn = lane.classes.iter().flat_map(|callers| {
+            let depths = callers.iter().map(|(_, numbers)| numbers.len()).max().unwrap_or(0);
+            let at_depth = |depth| callers.iter().filter_map(move |(_, numbers)| numbers.get(depth));
+            (0..depths).flat_map(at_depth)
+        });
         let numbers = lane.first.iter().chain(in_turn).filter(|number| Some(**number) != front);
         numbers.filter(|number| self.waiting.contains_key(number)).take(jobs_max).copied().collect()
     }
@@ -191,10 +221,13 @@ impl<J> Queue<J> {
         let lane = &mut self.lanes[lane];
         if lane.first.front() == Some(&number) {
             lane.first.pop_front();
-        } else if let Some((caller, mut numbers)) = lane.callers.pop_front() {
+        } else if let Some(class) = lane.turn()
+            && let Some((caller, mut numbers)) = lane.classes[class].pop_front()
+        {
+            lane.served = lane.served.wrapping_add(1);
             numbers.pop_front();
             if !numbers.is_empty() {
-                lane.callers.push_back((caller, numbers));
+                lane.classes[class].push_back((caller, numbers));
             }
         }
         self.waiting.remove(&number).map(|(job, _)| job)
@@ -251,9 +284,9 @@ impl<J> Queue<J> {
             return lane;
         }
         if self.lanes.len() >= LANES_KEPT {
-            self.lanes.retain(|lane| !lane.first.is_empty() || !lane.callers.is_empty());
+            self.lanes.retain(|lane| !lane.is_empty());
         }
-        self.lanes.push(Lane { model: model.clone(), first: VecDeque::new(), callers: VecDeque::new() });
+        self.lanes.push(Lane::of(model));
         self.lanes.len() - 1
     }
 
@@ -266,16 +299,26 @@ impl<J> Queue<J> {
             }
             lane.first.pop_front();
         }
-        while let Some((_, numbers)) = lane.callers.front_mut() {
+        while let Some(class) = lane.turn() {
+            let Some((_, numbers)) = lane.classes[class].front_mut() else { continue };
             while let Some(number) = numbers.front() {
                 if self.waiting.contains_key(number) {
                     return Some(*number);
                 }
                 numbers.pop_front();
             }
-            lane.callers.pop_front();
+            lane.classes[class].pop_front();
         }
         None
+    }
+}
+
+/// Where a priority's jobs are, the highest first.
+const fn class_of(priority: Priority) -> usize {
+    match priority {
+        Priority::High => 0,
+        Priority::Normal => 1,
+        Priority::Low => 2,
     }
 }
 
@@ -292,7 +335,12 @@ mod tests {
     }
 
     fn ticket(caller: u64) -> Ticket {
-        Ticket { model: "m".into(), caller: CallerId(caller), deadline: Moment::NEVER }
+        Ticket {
+            model: "m".into(),
+            caller: CallerId(caller),
+            deadline: Moment::NEVER,
+            priority: Priority::Normal,
+        }
     }
 
     fn drain(queue: &mut Queue<u32>) -> Vec<u32> {
@@ -306,6 +354,18 @@ mod tests {
             queue.push(job, ticket(caller)).unwrap();
         }
         assert_eq!(drain(&mut queue), [1, 4, 5, 2, 3]);
+    }
+
+    #[test]
+    fn who_is_urgent_goes_first_and_nobody_starves() {
+        let mut queue = Queue::new(100);
+        let of = |caller, priority| Ticket { priority, ..ticket(caller) };
+        queue.push(100, of(1, Priority::Low)).unwrap();
+        queue.push(50, of(1, Priority::Normal)).unwrap();
+        for job in 0..10 {
+            queue.push(job, of(job.into(), Priority::High)).unwrap();
+        }
+        assert_eq!(drain(&mut queue), [0, 1, 2, 3, 4, 5, 6, 100, 7, 8, 9, 50]);
     }
 
     #[test]
@@ -390,6 +450,7 @@ mod tests {
                     model: format!("m{}", number % 2).as_str().into(),
                     caller: CallerId(number),
                     deadline: if number == 0 { at(10) } else { Moment::NEVER },
+                    priority: Priority::ALL[usize::try_from(number % 3).unwrap()],
                 };
                 match step {
                     0 | 1 => {

@@ -3,12 +3,15 @@
 use bytes::Bytes;
 use futures_util::StreamExt;
 
+use crate::error::SendError;
 use crate::outcome::Reason;
+use crate::request::{Delivery, HoldBack, Request, Terms};
 use crate::spec::Limits;
+use crate::upload::Upload;
 use crate::upstream::{Piece, Step};
 use crate::wheel::{Answer, AnswerBody};
 
-use super::scenario::{Scenario, key_id, millis, secs};
+use super::scenario::{Scenario, key_id, millis, ok, request, secs, throttled};
 
 const ROLE: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"}}]}\n\n";
 const HELLO: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hello\"}}]}\n\n";
@@ -162,5 +165,79 @@ fn a_stream_that_probes_an_ill_provider_needn_t_end_first() {
         let probe = world.stream().await.expect("served");
         let second = world.stream().await.expect("the provider is well again");
         drop((probe, second));
+    });
+}
+
+/// A stream whose first event comes and whose end doesn't.
+fn torn() -> Step {
+    Step::stream(vec![say(ROLE), say(HELLO), Piece::Break])
+}
+
+fn holding(hold_back: HoldBack) -> Terms {
+    Terms { hold_back, ..Terms::default() }
+}
+
+#[test]
+fn what_is_held_back_to_its_end_is_repaired_in_the_middle() {
+    let broken = [
+        torn(),
+        Step::stream(vec![say(HELLO), say(ERROR)]),
+        Step::stream(vec![say(HELLO), Piece::Stall]),
+        Step::stream(vec![say(HELLO)]),
+    ];
+    for step in broken {
+        Scenario::keys(["a", "b"]).otherwise(whole()).upstream("a", [step]).run(|world| async move {
+            let sent = world.wheel.send(request(Delivery::Stream), holding(HoldBack::Full)).await;
+            let answer = sent.expect("served");
+            assert_eq!(answer.served.attempts.len(), 2);
+            assert_eq!(read(answer).await, ([ROLE, HELLO, USAGE, DONE].concat(), true));
+        });
+    }
+}
+
+#[test]
+fn what_is_not_held_back_begins_with_its_first_event() {
+    Scenario::keys(["a", "b"]).upstream("a", [torn()]).otherwise(whole()).run(|world| async move {
+        let sent = world.wheel.send(request(Delivery::Stream), holding(HoldBack::None)).await;
+        let answer = sent.expect("it began");
+        assert_eq!(world.now().since_start(), millis(0), "nobody waited for content");
+        assert_eq!(read(answer).await, ([ROLE, HELLO].concat(), false), "and so the cut is told");
+    });
+}
+
+#[test]
+fn bytes_of_any_kind_are_passed_on_as_they_come() {
+    let bytes = Step::stream(vec![say("RIFF"), say("wave")]).header("content-type", "audio/wav");
+    let cut = Step::stream(vec![say("RIFF"), Piece::Break]).header("content-type", "audio/wav");
+    Scenario::keys(["a"]).upstream("a", [bytes, cut, throttled(secs(1))]).otherwise(ok()).run(
+        |world| async move {
+            let passed = || world.wheel.send(request(Delivery::Passed), Terms::default());
+            let answer = passed().await.expect("served");
+            assert_eq!(world.key("a").in_flight, 1, "the answer holds the credit");
+            assert_eq!(read(answer).await, ("RIFFwave".to_owned(), true));
+            assert_eq!(read(passed().await.expect("served")).await, ("RIFF".to_owned(), false));
+            let answer = passed().await.expect("a refusal is understood, and the job waits");
+            assert_eq!(answer.served.attempts.len(), 2);
+        },
+    );
+}
+
+#[test]
+fn an_upload_of_which_something_is_gone_is_not_sent_again() {
+    let upload = || Upload::new(futures_util::stream::iter([Ok(Bytes::from_static(b"rest"))]), None);
+    Scenario::keys(["a", "b"]).upstream("a", [throttled(secs(1))]).otherwise(ok()).run(|world| async move {
+        let kept = Request { upload: Some(upload()), ..request(Delivery::Passed) };
+        let answer = world.wheel.send(kept, Terms::default()).await.expect("nothing of it was taken");
+        assert_eq!(answer.served.attempts.len(), 2);
+
+        let spent = upload();
+        let mut task = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(spent.poll_piece(&mut task).is_ready());
+        world.upstream.then("a", throttled(secs(1)));
+        world.upstream.then("b", throttled(secs(1)));
+        let sent = Request { upload: Some(spent), ..request(Delivery::Passed) };
+        let error = world.wheel.send(sent, Terms::default()).await.expect_err("it can't be sent twice");
+        let SendError::Refused(refused) = error else { panic!("{error:?}") };
+        assert_eq!((refused.status.as_u16(), refused.attempts.len()), (429, 1));
     });
 }

@@ -6,3 +6,4 @@ mod connections;
 mod desk;
 mod likeness;
 mod tls;
+mod uploads;
