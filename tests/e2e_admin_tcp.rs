@@ -5,16 +5,13 @@
 mod support;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use keywheel::admin::{ListenError, Listening};
 use keywheel::sim::{Conduct, Latency, Sim, SimSpec};
 use keywheel_actors::request::{Delivery, Terms};
-use keywheel_actors::secret::Secret;
 use serde_json::{Value, json};
 
-use support::live::{STATE, start, until};
+use support::live::{STATE, desk_with, start, until};
 use support::program::Output;
 use support::running::Running;
 use support::{PATIENCE, millis, request};
@@ -79,14 +76,19 @@ fn without_a_token_only_this_machine_is_answered() {
     assert_eq!(code(&running.say(proxied.as_bytes())), 400);
 
     // Where others could come in, nobody listens without one.
-    for (address, token) in [("0.0.0.0:0", None), ("[::]:0", None), ("127.0.0.1:0", Some(""))] {
-        let address: SocketAddr = address.parse().expect("an address");
-        let refused = running.session.admin_on(Listening { address, token: token.map(Secret::new) });
-        match (token, refused) {
-            (None, Err(ListenError::Open(_))) | (Some(_), Err(ListenError::Empty)) => {}
-            (_, other) => panic!("{address} {token:?}: {other:?}"),
-        }
+    for address in ["0.0.0.0:0", "[::]:0"] {
+        let desk = desk_with(&sim, STATE);
+        let ended = desk.run(&["serve", "--listen", "127.0.0.1:0", "--admin", address]);
+        let told = &ended.exited(2).stderr;
+        assert!(
+            told.contains("others can reach it, and there is no `token`") && told.contains("hint: "),
+            "{told}"
+        );
     }
+    let desk = desk_with(&sim, STATE);
+    let taken = running.address.to_string();
+    let ended = desk.run(&["serve", "--listen", "127.0.0.1:0", "--admin", &taken]);
+    assert!(ended.exited(1).stderr.contains(&format!("the dashboard can't listen on {taken}")), "{ended:?}");
 }
 
 #[test]
@@ -236,7 +238,7 @@ fn whoever_says_too_much_or_never_ends_disturbs_nobody() {
     let host = format!("host: {}\r\n", running.address);
     let long = format!("GET /v1/status HTTP/1.1\r\n{host}x: {}\r\n\r\n", "x".repeat(1 << 20));
     assert!(matches!(code(&running.say(long.as_bytes())), 0 | 431), "a head of a megabyte");
-    let many: String = (0..1_000).map(|number| format!("x-{number}: y\r\n")).collect();
+    let many = "x: y\r\n".repeat(1_000);
     let many = format!("GET /v1/status HTTP/1.1\r\n{host}{many}\r\n");
     assert_eq!(code(&running.say(many.as_bytes())), 431);
     assert_eq!(code(&running.ask("POST /v1/order", &[JSON], &"x".repeat(1 << 20))), 413);

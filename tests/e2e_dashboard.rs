@@ -4,10 +4,12 @@
 mod support;
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 
 use keywheel::sim::{Conduct, Latency, Sim, SimSpec};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use support::browser::Browser;
 use support::live::{Batch, STATE, calls, desk_with, keys, start, status};
@@ -218,6 +220,46 @@ fn a_batch_has_a_dashboard_where_its_configuration_says() {
     batch.end().exited(0);
 }
 
+/// A chat by a client of the gateway, to its end.
+fn chat(address: &str) -> String {
+    let body = json!({ "model": "m", "messages": [{ "role": "user", "content": "hi" }] }).to_string();
+    let head = format!("POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
+    let kind = format!("content-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+    let mut stream = TcpStream::connect(address).expect("somebody listens");
+    stream.write_all([head, kind, body].concat().as_bytes()).expect("it listens");
+    let mut heard = String::new();
+    stream.read_to_string(&mut heard).expect("it answers");
+    heard
+}
+
+#[test]
+fn a_gateway_has_a_dashboard_until_its_end() {
+    let sim = three();
+    let desk = desk_with(&sim, STATE);
+    let words = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--json"];
+    let mut program = desk.start(&words, &[]);
+    let started: Value = serde_json::from_str(&program.out.line_with("listening")).expect("JSON");
+    let url = |name: &str| started[name].as_str().expect("it listens there").to_owned();
+    let mut browser = Browser::start();
+    browser.open(&url("admin"));
+    browser.until_text("#line", "Live");
+    browser.until_text("#process", "keywheel serve, process ");
+    let gateway = url("listening").trim_start_matches("http://").to_owned();
+    for _ in 0..6 {
+        let heard = chat(&gateway);
+        assert!(heard.starts_with("HTTP/1.1 200 "), "{heard}");
+    }
+    browser.until_text(&row("k2"), "bad credential");
+    browser.until_text("#failures", "bad credential");
+    let metrics = browser.look("fetch('/metrics').then((answer) => answer.text())");
+    assert!(metrics.as_str().is_some_and(|text| text.contains("# TYPE keywheel_")), "{metrics}");
+    browser.assert_calm();
+
+    program.signal("TERM");
+    program.end().exited(0);
+    browser.until_text("#line", "Connection lost");
+}
+
 #[test]
 fn a_lost_connection_is_told_and_found_again() {
     let sim = three();
@@ -230,7 +272,7 @@ fn a_lost_connection_is_told_and_found_again() {
     assert!(browser.text(&row("k0")).contains("active"), "what was known stays");
 
     // Another one, where the first one was.
-    let again = Running::again(desk, address, None);
+    let again = Running::again(desk, &address.to_string(), None);
     browser.until_text("#line", "Live");
     again.desk.run(&["provider", "keys", "rest", "--key", "k1", "--for", "1h"]).exited(0);
     browser.until_text(&row("k1"), "rate limited");

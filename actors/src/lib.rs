@@ -34,5 +34,6 @@ mod stories;
 
 pub use reload::{Differences, ReloadError, ReloadReport};
 pub use wheel::{
-    Answer, AnswerBody, AnswerStream, CommandError, DrainReport, Keeping, Kept, KeyCommand, StartError, Wheel,
+    Answer, AnswerBody, AnswerStream, CommandError, DrainReport, Farewell, Keeping, Kept, KeyCommand,
+    StartError, Wheel,
 };

@@ -57,6 +57,9 @@ struct Inner {
 /// A disk that hasn't answered by then is as good as none.
 const KEPT_WITHIN: Duration = Duration::from_secs(5);
 
+/// Whoever follows what happens has so long to say good-bye, once everything else is done.
+const FAREWELLS_WITHIN: Duration = Duration::from_millis(500);
+
 /// Events kept for a watcher that is slow.
 const EVENTS_KEPT: usize = 4_096;
 
@@ -221,11 +224,9 @@ impl Wheel {
         self.inner.draining.load(Ordering::Acquire)
     }
 
-    /// Waits until it takes no more jobs. For those who watch: while it drains there is still time to say so.
-    pub async fn drains(&self) {
-        let mut told = self.inner.drains.subscribe();
-        // Its sender lives as long as this handle.
-        let _ = told.wait_for(|drains| *drains).await;
+    /// For somebody who tells others what happens: hears when a drain begins, and holds its end up for a moment.
+    pub fn farewell(&self) -> Farewell {
+        Farewell(self.inner.drains.subscribe())
     }
 
     /// Takes no more jobs, lets those under way end within `grace`, then stops the actors.
@@ -252,6 +253,9 @@ impl Wheel {
             }
         }
         self.remember().await;
+        if tokio::time::timeout(FAREWELLS_WITHIN, self.inner.drains.closed()).await.is_err() {
+            tracing::debug!("somebody who follows what happens doesn't hear of its end");
+        }
         // Without Root the actors have stopped already.
         let _ = self.inner.hub.root.tell(Halt);
         total
@@ -406,6 +410,19 @@ pub enum KeyCommand {
     Rest(Duration),
     /// Forget its failures and rests.
     Reset,
+}
+
+/// Held by those who tell others what happens: a drain ends when all of them are dropped, or a moment later.
+#[derive(Debug)]
+pub struct Farewell(watch::Receiver<bool>);
+
+impl Farewell {
+    /// Waits until somebody calls [`Wheel::drain`], or for ever when the wheel is gone without.
+    pub async fn said(&mut self) {
+        if self.0.wait_for(|drains| *drains).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// Whether something that holds now also holds after a restart.

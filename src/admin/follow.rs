@@ -40,10 +40,10 @@ impl Happenings {
         Ok(Some(Self { body: answer.into_body(), read: BytesMut::new(), connection }))
     }
 
-    /// The next event; `None` when the process drains or is gone.
+    /// The next event; `None` when the process has told the last one.
     ///
     /// # Errors
-    /// If it can't be understood.
+    /// If it is gone without a word, or can't be understood.
     pub async fn next(&mut self) -> anyhow::Result<Option<EventReport>> {
         loop {
             while let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
@@ -57,8 +57,9 @@ impl Happenings {
             if self.read.len() > LINE_BYTES_MAX {
                 bail!("the running keywheel tells a line without an end");
             }
+            let Some(frame) = self.body.frame().await else { return Ok(None) };
             // A process that is killed doesn't end its answer.
-            let Some(Ok(frame)) = self.body.frame().await else { return Ok(None) };
+            let frame = frame.context("the running keywheel broke off")?;
             if let Ok(bytes) = frame.into_data() {
                 self.read.extend_from_slice(&bytes);
             }

@@ -22,4 +22,4 @@ pub use history::{FailuresReport, HistoryReport, KeyHistory, ProviderHistory};
 pub use home::{Opened, STATE_FILE, prepare};
 pub use operator::{Answered, Obeyed, Operator, Order, Reloaded};
 pub use report::{KeyReport, ProviderReport, ProviderState, Source, StatusReport};
-pub use server::{ListenError, Listening, Metrics, ReloadRequest, Server, Subject};
+pub use server::{Listening, Metrics, ReloadRequest, Server, Subject};

@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde::Serialize;
 
-use crate::admin::Listening;
 use crate::config::{self, Source};
 use crate::exit::Exit;
 use crate::gateway::{Gate, Server};
@@ -47,9 +46,15 @@ impl Args {
     /// # Errors
     /// If the configuration is wrong, or it can't listen.
     pub fn run(&self, source: &Source) -> anyhow::Result<Exit> {
-        let config = config::load(source)?.server;
+        let mut source = source.clone();
+        // As if the configuration said so: there is one admin interface, and it has the token.
+        source.overrides.extend(self.admin.map(|address| ("admin.listen".to_owned(), address.to_string())));
+        let config = config::load(&source)?.server;
         config.check_exposure(self.listen.unwrap_or(config.listen))?;
-        let session = Session::start(source, "serve", |warning| say(&format!("warning: {warning}")))?;
+        let session = Session::start(&source, "serve", |warning| say(&format!("warning: {warning}")))?;
+        if let Some(address) = self.admin.filter(|_| session.admin_address().is_none()) {
+            bail!("the dashboard can't listen on {address}");
+        }
         actix_web::rt::System::new().block_on(self.serve(session))
     }
 
@@ -68,10 +73,6 @@ impl Args {
             let gate = Arc::clone(&told);
             Box::pin(async move { gate.metrics().await })
         }));
-        if let Some(address) = self.admin {
-            let token = session.config().admin.token.clone();
-            session.admin_on(Listening { address, token })?;
-        }
         self.tell(&server, &session)?;
         stopping.await;
         let at_once = super::stopping::signal().context("can't wait for signals")?;

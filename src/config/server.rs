@@ -46,6 +46,9 @@ pub(super) const CONNECTIONS_MOST: u64 = 65_535;
 /// More threads than this help no machine.
 pub(super) const WORKERS_MOST: u64 = 1_024;
 
+/// The server looks at its clock twice a second: less than this could be over before it began.
+const HEADER_TIMEOUT_LEAST: Duration = Duration::from_secs(1);
+
 /// The words of `hold_back`.
 pub(super) const HOLD_BACKS: [(&str, HoldBack); 3] =
     [("none", HoldBack::None), ("first_content", HoldBack::FirstContent), ("full", HoldBack::Full)];
@@ -144,9 +147,9 @@ impl ServerConfig {
 pub(super) fn read(node: Option<Node<'_>>, directory: &std::path::Path) -> ServerConfig {
     let usual = ServerConfig::default();
     let Some(fields) = node.and_then(|node| node.fields(&FIELDS)) else { return usual };
-    let duration = |name, usual| {
-        fields.get(name).and_then(|node| node.duration(Duration::from_millis(1))).unwrap_or(usual)
-    };
+    let at_least =
+        |name, least, usual| fields.get(name).and_then(|node| node.duration(least)).unwrap_or(usual);
+    let duration = |name, usual| at_least(name, Duration::from_millis(1), usual);
     let whole = |name, most| fields.get(name).and_then(|node| node.whole(1..=most));
     let count = |name, most, usual| {
         whole(name, most).and_then(|number| usize::try_from(number).ok()).unwrap_or(usual)
@@ -166,7 +169,7 @@ pub(super) fn read(node: Option<Node<'_>>, directory: &std::path::Path) -> Serve
         upload_bytes_max: whole("upload_mib_max", UPLOAD_MIB_MOST)
             .map_or(usual.upload_bytes_max, |mib| mib << 20),
         body_timeout: duration("body_timeout", usual.body_timeout),
-        header_timeout: duration("header_timeout", usual.header_timeout),
+        header_timeout: at_least("header_timeout", HEADER_TIMEOUT_LEAST, usual.header_timeout),
         connections_max: count("connections_max", CONNECTIONS_MOST, usual.connections_max),
         drain_grace: duration("drain_grace", usual.drain_grace),
         workers: count("workers", WORKERS_MOST, usual.workers),

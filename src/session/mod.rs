@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use self::reload::Watched;
 
-use crate::admin::{self, ListenError, Listening, Metrics, Opened, Server, Subject};
+use crate::admin::{self, Listening, Metrics, Opened, Server, Subject};
 use crate::config::{self, Config, Home, Source};
 use crate::failures::{self, FailureLogger};
 
@@ -114,16 +114,6 @@ impl Session {
     /// Its wheel.
     pub const fn wheel(&self) -> &Wheel {
         &self.wheel
-    }
-
-    /// Lets the admin interface and its dashboard be reached over TCP, too. Tells where.
-    ///
-    /// # Errors
-    /// If everybody could reach it, or the address can't be had.
-    pub fn admin_on(&self, listening: Listening) -> Result<SocketAddr, ListenError> {
-        let runtime = self.wheel.runtime();
-        let _entered = runtime.enter();
-        self.server.on_tcp(listening)
     }
 
     /// Where the admin interface is reached over TCP, if it is.

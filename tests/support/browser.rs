@@ -1,5 +1,5 @@
 //! A browser that is led by hand: keys pressed, places clicked, and what it shows read. It is spoken to over a pair
-//! of pipes, in the words of the Chrome DevTools Protocol.
+//! of pipes, in the words of its developer tools (<https://chromedevtools.github.io/devtools-protocol/>).
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};

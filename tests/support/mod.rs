@@ -4,6 +4,8 @@
 #[cfg(unix)]
 pub(crate) mod browser;
 #[cfg(unix)]
+pub(crate) mod gateway;
+#[cfg(unix)]
 pub(crate) mod live;
 pub(crate) mod program;
 #[cfg(unix)]

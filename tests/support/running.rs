@@ -3,12 +3,10 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
-use keywheel::admin::Listening;
 use keywheel::config::Source;
 use keywheel::session::Session;
 use keywheel::sim::Sim;
 use keywheel_actors::request::{Delivery, Terms};
-use keywheel_actors::secret::Secret;
 
 use super::live::desk_with;
 use super::program::Desk;
@@ -24,21 +22,23 @@ pub(crate) struct Running {
 impl Running {
     /// Over all keys of `sim`, with `head` before them in its configuration.
     pub(crate) fn start(sim: &Sim, head: &str, token: Option<&str>) -> Self {
-        let address = "127.0.0.1:0".parse().expect("an address");
-        Self::again(desk_with(sim, head), address, token)
+        Self::again(desk_with(sim, head), "127.0.0.1:0", token)
     }
 
     /// Over the configuration of `desk`, at an address that may have been another one's.
-    pub(crate) fn again(desk: Desk, address: SocketAddr, token: Option<&str>) -> Self {
+    pub(crate) fn again(desk: Desk, address: &str, token: Option<&str>) -> Self {
+        let said = |name: &str, value: &str| (format!("admin.{name}"), value.to_owned());
+        let mut overrides = vec![said("listen", address)];
+        overrides.extend(token.map(|token| said("token", token)));
         let source = Source {
             file: Some(desk.path("keywheel.toml")),
             working_dir: desk.path(""),
+            overrides,
             ..Source::default()
         };
         let warn = |warning: &str| panic!("{warning}");
         let session = Session::start(&source, "serve", warn).expect("it starts");
-        let listening = Listening { address, token: token.map(Secret::new) };
-        let address = session.admin_on(listening).expect("the address is free");
+        let address = session.admin_address().expect("it listens");
         Self { session, desk, address }
     }
 
@@ -77,8 +77,10 @@ impl Running {
 
     /// Asks with the right host and these headers besides.
     pub(crate) fn ask(&self, line: &str, headers: &[(&str, &str)], body: &str) -> String {
-        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let head = format!("{line} HTTP/1.1\r\nhost: {}\r\n{headers}", self.address);
-        self.say(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).as_bytes())
+        let mut said = format!("{line} HTTP/1.1\r\nhost: {}\r\n", self.address);
+        for (name, value) in headers {
+            said.extend([name, ": ", value, "\r\n"]);
+        }
+        self.say(format!("{said}content-length: {}\r\n\r\n{body}", body.len()).as_bytes())
     }
 }

@@ -103,6 +103,27 @@ fn drain_lets_jobs_end_and_takes_none() {
 }
 
 #[test]
+fn drain_waits_a_moment_for_those_who_tell_of_it() {
+    Scenario::keys(["a"]).run(|world| async move {
+        let (clock, mut farewell) = (world.wheel.clock(), world.wheel.farewell());
+        let begun = clock.now();
+        let telling = async move {
+            farewell.said().await;
+            tokio::time::sleep(millis(120)).await;
+        };
+        futures_util::future::join(world.wheel.drain(secs(60)), telling).await;
+        assert_eq!(clock.now().since(begun), millis(120));
+        assert!(world.wheel.is_draining());
+    });
+    Scenario::keys(["a"]).run(|world| async move {
+        let (clock, _deaf) = (world.wheel.clock(), world.wheel.farewell());
+        let begun = clock.now();
+        world.wheel.drain(secs(60)).await;
+        assert_eq!(clock.now().since(begun), millis(500));
+    });
+}
+
+#[test]
 fn drain_ends_the_rest_when_its_grace_is_over() {
     narrow(Scenario::keys(["a"])).otherwise(Step::silent()).run(|world| async move {
         let jobs = world.send_many(6);

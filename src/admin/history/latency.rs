@@ -113,7 +113,9 @@ mod tests {
     /// Calls that took so many milliseconds each.
     fn stats(took_ms: &[u64]) -> StatsReport {
         let mut stats = KeyStats::default();
-        took_ms.iter().for_each(|millis| stats.took.record(Duration::from_millis(*millis)));
+        for millis in took_ms {
+            stats.took.record(Duration::from_millis(*millis));
+        }
         StatsReport { keys: [(key(), stats)].into(), dead_letters: 0 }
     }
 

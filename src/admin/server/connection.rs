@@ -25,8 +25,8 @@ const HEADERS_BYTES_MAX: usize = 16 << 10;
 const EXCHANGE_WITHIN: Duration = Duration::from_secs(60);
 
 /// Readers of events come back by themselves. One that is gone without a word, or reads nothing any more, has kept
-/// its place long enough by then.
-const STREAM_WITHIN: Duration = Duration::from_secs(3_600);
+/// its place long enough by then. Over TCP; who is on the socket is known.
+const STREAM_LIFE: Duration = Duration::from_secs(3_600);
 
 /// Either kind of connection.
 pub(super) trait Pipe: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -36,9 +36,10 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Pipe for T {}
 /// Answers one request.
 pub(super) async fn serve(stream: Box<dyn Pipe>, service: Arc<Service>, gate: Option<Arc<Gate>>) {
     let streams = Arc::new(AtomicBool::new(false));
+    let stream_life = gate.as_ref().map(|_| STREAM_LIFE);
     let answering = service_fn(|request| {
-        let asked =
-            Asked { service: Arc::clone(&service), gate: gate.clone(), streams: Arc::clone(&streams) };
+        let (service, streams) = (Arc::clone(&service), Arc::clone(&streams));
+        let asked = Asked { service, gate: gate.clone(), streams, stream_life };
         async move { Ok::<_, Infallible>(careful(route::answer(&asked, request).await)) }
     });
     let mut connection = http1::Builder::new();
@@ -48,7 +49,11 @@ pub(super) async fn serve(stream: Box<dyn Pipe>, service: Arc<Service>, gate: Op
     tokio::pin!(exchange);
     let mut ended = tokio::time::timeout(EXCHANGE_WITHIN, &mut exchange).await;
     if ended.is_err() && streams.load(Ordering::Relaxed) {
-        ended = tokio::time::timeout(STREAM_WITHIN, exchange).await;
+        ended = match stream_life {
+            // By then it has been told to end.
+            Some(life) => tokio::time::timeout(life, exchange).await,
+            None => Ok(exchange.await),
+        };
     }
     match ended {
         Ok(Ok(())) => {}

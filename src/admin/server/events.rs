@@ -10,7 +10,8 @@ use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
-use keywheel_actors::clock::Clock;
+use keywheel_actors::Farewell;
+use keywheel_actors::clock::{Clock, Moment};
 use keywheel_actors::event::Event;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -34,6 +35,10 @@ struct Reader {
     events: broadcast::Receiver<Event>,
     clock: Clock,
     service: Arc<Service>,
+    farewell: Farewell,
+    /// When it came, and how long it may stay.
+    begun: Moment,
+    life: Option<Duration>,
     _place: OwnedSemaphorePermit,
     greeted: bool,
     /// Whether the last word has been said.
@@ -53,13 +58,22 @@ impl Reader {
             biased;
             event = self.events.recv() => event,
             () = self.service.end() => return None,
-            () = self.service.subject.wheel.drains() => {
+            () = self.farewell.said() => {
                 self.over = true;
                 return Some(told(&EventReport::draining(self.clock)));
             }
+            () = after(self.life, self.begun, self.clock) => return None,
             () = tokio::time::sleep(KEEP_ALIVE_EVERY) => return Some(Bytes::from_static(b": keep-alive\n\n")),
         };
         heard(event, self.clock).map(|report| told(&report))
+    }
+}
+
+/// When a reader has stayed long enough.
+async fn after(life: Option<Duration>, begun: Moment, clock: Clock) {
+    match life {
+        Some(life) => tokio::time::sleep_until(clock.instant(begun + life)).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -78,9 +92,9 @@ fn told(report: &EventReport) -> Bytes {
     format!("data: {line}\n\n").into()
 }
 
-/// Tells what happens from now on, until the process drains. The wheel keeps some thousands of events for a reader that is slow; then the
-/// oldest are lost, and it is told how many.
-pub(super) fn follow(service: &Arc<Service>, streams: &AtomicBool) -> Answer {
+/// Tells what happens from now on, until the process drains or the reader has been there for `life`. The wheel keeps
+/// some thousands of events for one that is slow; then the oldest are lost, and it is told how many.
+pub(super) fn follow(service: &Arc<Service>, life: Option<Duration>, streams: &AtomicBool) -> Answer {
     if service.subject.wheel.is_draining() {
         return refused(StatusCode::SERVICE_UNAVAILABLE, "it is about to end");
     }
@@ -93,6 +107,9 @@ pub(super) fn follow(service: &Arc<Service>, streams: &AtomicBool) -> Answer {
         events: wheel.events(),
         clock: wheel.clock(),
         service: Arc::clone(service),
+        farewell: wheel.farewell(),
+        begun: wheel.clock().now(),
+        life,
         _place: place,
         greeted: false,
         over: false,
@@ -108,7 +125,6 @@ pub(super) fn follow(service: &Arc<Service>, streams: &AtomicBool) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use keywheel_actors::clock::Moment;
     use keywheel_actors::event::EventKind;
 
     use super::*;

@@ -35,6 +35,17 @@ pub struct Listening {
     pub token: Option<Secret>,
 }
 
+impl Listening {
+    /// The configuration is refused for the same, with a hint; here nobody can forget to look.
+    fn check(&self) -> Result<(), ListenError> {
+        match &self.token {
+            None if !self.address.ip().is_loopback() => Err(ListenError::Open(self.address)),
+            Some(token) if token.matches(b"") => Err(ListenError::Empty),
+            None | Some(_) => Ok(()),
+        }
+    }
+}
+
 /// Why nobody listens over TCP.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
@@ -115,12 +126,9 @@ impl Server {
     ///
     /// # Errors
     /// If everybody could ask there, or the address can't be had.
-    pub fn on_tcp(&self, Listening { address, token }: Listening) -> Result<SocketAddr, ListenError> {
-        match &token {
-            None if !address.ip().is_loopback() => return Err(ListenError::Open(address)),
-            Some(token) if token.matches(b"") => return Err(ListenError::Empty),
-            None | Some(_) => {}
-        }
+    pub fn on_tcp(&self, listening: Listening) -> Result<SocketAddr, ListenError> {
+        listening.check()?;
+        let Listening { address, token } = listening;
         let refused = |source| ListenError::Refused { address, source };
         let listener = std::net::TcpListener::bind(address).map_err(refused)?;
         listener.set_nonblocking(true).map_err(refused)?;
@@ -237,4 +245,22 @@ fn remove_leftover(path: &Path) -> io::Result<()> {
 fn is_trusted(stream: &UnixStream, owner: Option<u32>) -> bool {
     const ROOT: u32 = 0;
     stream.peer_cred().is_ok_and(|peer| peer.uid() == ROOT || Some(peer.uid()) == owner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_reach_has_a_token_that_is_one() {
+        let checked = |address: &str, token: Option<&str>| {
+            Listening { address: address.parse().unwrap(), token: token.map(Secret::new) }.check()
+        };
+        assert!(checked("127.0.0.1:1", None).is_ok() && checked("[::1]:1", None).is_ok());
+        assert!(checked("0.0.0.0:1", Some("t")).is_ok());
+        for address in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"] {
+            assert!(matches!(checked(address, None), Err(ListenError::Open(_))), "{address}");
+        }
+        assert!(matches!(checked("127.0.0.1:1", Some("")), Err(ListenError::Empty)));
+    }
 }

@@ -17,6 +17,6 @@ mod sessions;
 mod turned;
 
 pub(super) use answer::Refused;
-pub use listen::{ListenError, Listening, Server};
+pub use listen::{Listening, Server};
 pub(super) use orders::{OrderDone, OrderFor};
 pub use service::{Metrics, ReloadRequest, Subject};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode, Uri};
@@ -24,6 +25,8 @@ pub(super) struct Asked {
     pub(super) gate: Option<Arc<Gate>>,
     /// Set if the answer is a stream, which may last.
     pub(super) streams: Arc<AtomicBool>,
+    /// How long it may. `None`: as long as its reader wants.
+    pub(super) stream_life: Option<Duration>,
 }
 
 /// What can be asked for.
@@ -129,7 +132,7 @@ pub(super) async fn answer(asked: &Asked, request: Request<Incoming>) -> Answer 
             Ok(stats) => json(StatusCode::OK, &stats),
             Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
         },
-        Place::Events => events::follow(service, &asked.streams),
+        Place::Events => events::follow(service, asked.stream_life, &asked.streams),
         Place::History => {
             let since = Wall(asked_since(request.uri()));
             json(StatusCode::OK, &service.recorder.history(&service.subject.wheel, since).await)

@@ -65,8 +65,9 @@ export function clock(ms) {
 export function why(key, now) {
   if (key.status === "active" && !key.scope) return "";
   const parts = [];
+  if (key.status === "active") parts.push("its provider rests");
   if (key.cause) parts.push(plain(key.cause));
-  if (key.scope && key.cause !== "configuration") parts.push(scopeWord(key.scope));
+  if (key.scope && key.status !== "active" && key.cause !== "configuration") parts.push(scopeWord(key.scope));
   if (key.until) parts.push(key.until > now ? `for ${wait(key.until - now)}, until ${clock(key.until)}` : "about to be tried");
   else if (key.status !== "active") parts.push("until somebody acts");
   return parts.join(" · ");

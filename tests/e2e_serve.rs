@@ -1,0 +1,487 @@
+//! The gateway as its clients meet it: real binary, real sockets, the simulator or a script behind it.
+#![cfg(unix)]
+
+mod support;
+
+use std::io;
+
+use bytes::Bytes;
+use futures_util::stream;
+use keywheel::clients::TokenHash;
+use keywheel::sim::{Conduct, FaultRates, HeaderStyle, Latency, LimitSpec, Outcome, Shape, SimSpec};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use support::gateway::{Gateway, body, header};
+use support::live::{STATE, calls, desk, desk_with, key, start, status, until};
+use support::millis;
+use support::program::Desk;
+
+const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
+const HOUR: Latency = Latency::Fixed(millis(3_600_000));
+
+#[tokio::test]
+async fn an_answer_says_how_it_came_about() {
+    let sim = start(SimSpec::with_keys(2));
+    let desk = desk(&sim);
+    let gateway = Gateway::start(&desk, &[]);
+    let answer = gateway.chat("mine-1").header("authorization", "Bearer anything").send().await.expect("it");
+    assert_eq!(answer.status(), 200);
+    for (name, value) in [
+        ("x-request-id", "mine-1"),
+        ("x-keywheel-provider", "sim"),
+        ("x-keywheel-model", "m"),
+        ("x-keywheel-attempts", "1"),
+        ("x-keywheel-fallback", "false"),
+        ("content-type", "application/json"),
+    ] {
+        assert_eq!(header(&answer, name), Some(value), "{name}");
+    }
+    for name in ["x-keywheel-overhead-ms", "x-keywheel-waited-ms"] {
+        assert!(header(&answer, name).is_some_and(|value| value.parse::<f64>().is_ok()), "{name}");
+    }
+    assert!(header(&answer, "x-ratelimit-remaining-requests").is_none(), "that is one key's business");
+    assert_eq!(body(answer).await["object"], "chat.completion");
+    let ledger = sim.ledger_with_requests();
+    assert!(
+        ledger.requests.is_some_and(|requests| requests.contains_key("mine-1")),
+        "the provider knows it by its name"
+    );
+    assert_eq!(gateway.get("/livez").send().await.expect("it").status(), 200);
+    assert_eq!(gateway.get("/readyz").send().await.expect("it").status(), 200);
+    gateway.terminate().exited(0);
+}
+
+#[tokio::test]
+async fn nobody_sees_a_throttle_that_another_key_could_have_served() {
+    let bucket = LimitSpec::requests(60, MINUTE).shaped(Shape::TokenBucket { burst: 10 });
+    let sim = start(SimSpec { headers: HeaderStyle::RetryAfter, ..SimSpec::with_keys(3).limited(bucket) });
+    let desk = Desk::new(&format!("{STATE}{}", unlimited(&sim)));
+    let gateway = Gateway::start(&desk, &[]);
+    let mut all = JoinSet::new();
+    for number in 0..30 {
+        all.spawn(gateway.chat(&format!("r{number}")).send());
+    }
+    while let Some(answer) = all.join_next().await {
+        assert_eq!(answer.expect("it lives").expect("an answer").status(), 200);
+    }
+    assert_eq!(sim.ledger().count(Outcome::Served), 30);
+}
+
+/// The keys of `sim` without their limits: the gateway finds out.
+fn unlimited(sim: &keywheel::sim::Sim) -> String {
+    let mut text =
+        format!("[[provider]]\nid = \"sim\"\ndialect = \"openai\"\nbase_url = \"{}\"\n", sim.base_url());
+    for key in &sim.spec().keys {
+        text.push_str(&format!("[[provider.key]]\nname = \"{}\"\nsecret = \"{}\"\n", key.name, key.secret));
+    }
+    text
+}
+
+#[tokio::test]
+async fn when_all_keys_rest_for_long_nobody_is_sent_to_try_again() {
+    let sim = start(SimSpec::with_keys(2).limited(LimitSpec::requests(1, MINUTE * 60)));
+    let desk = Desk::new(&format!("{STATE}{}", unlimited(&sim)));
+    let gateway = Gateway::start(&desk, &[]);
+    let mut last = None;
+    for number in 0..4 {
+        last = Some(gateway.chat(&format!("r{number}")).send().await.expect("an answer"));
+    }
+    let last = last.expect("there were four");
+    assert_eq!(last.status(), 429);
+    let seconds: u64 = header(&last, "retry-after").and_then(|value| value.parse().ok()).expect("seconds");
+    assert!((3_000..=3_700).contains(&seconds), "{seconds}");
+    assert!(header(&last, "retry-after-ms").is_some());
+    assert_eq!(header(&last, "x-should-retry"), Some("false"));
+    assert_eq!(body(last).await["error"]["type"], "rate_limit_error");
+    assert_eq!(sim.ledger().count(Outcome::Served), 2);
+}
+
+#[tokio::test]
+async fn dead_keys_are_the_gateways_trouble_and_mistakes_the_clients() {
+    let dead = |key: keywheel::sim::KeySpec| key.conducting(Conduct::Invalid);
+    let sim = start(SimSpec::with_keys(1).key(0, dead));
+    let desk = desk(&sim);
+    let gateway = Gateway::start(&desk, &[]);
+    for _ in 0..2 {
+        let answer = gateway.chat("r").send().await.expect("an answer");
+        assert_eq!(answer.status(), 502);
+        assert_eq!(header(&answer, "x-should-retry"), Some("false"));
+        let text = answer.text().await.expect("text");
+        assert!(!text.contains("sk-0"), "{text}");
+    }
+
+    let sim = start(SimSpec::with_keys(1));
+    let desk = support::live::desk(&sim);
+    let gateway = Gateway::start(&desk, &[]);
+    for (said, status) in [
+        ("{\"model\":\"m\"}", 400),
+        ("{", 400),
+        ("[]", 400),
+        ("{\"messages\":[]}", 400),
+        ("{\"model\":\"m\",\"model\":\"n\"}", 400),
+    ] {
+        let answer = gateway.post("/v1/chat/completions", said).send().await.expect("an answer");
+        assert_eq!(answer.status(), status, "{said}");
+        assert!(body(answer).await["error"]["message"].is_string());
+    }
+    assert_eq!(sim.ledger().calls, 1, "only the first got as far as the provider");
+    let unknown = gateway.get("/v1/unheard-of").send().await.expect("an answer");
+    assert_eq!(unknown.status(), 404);
+    assert_eq!(gateway.get("/v1/chat/completions").send().await.expect("an answer").status(), 405);
+}
+
+#[tokio::test]
+async fn a_stream_comes_as_the_provider_wrote_it() {
+    let sim = start(SimSpec::with_keys(1));
+    let desk = desk(&sim);
+    let gateway = Gateway::start(&desk, &[]);
+    let answer = gateway.stream("s").send().await.expect("an answer");
+    assert_eq!(header(&answer, "content-type").map(|kind| &kind[..17]), Some("text/event-stream"));
+    let text = answer.text().await.expect("text");
+    assert!(text.starts_with("data: {") && text.ends_with("data: [DONE]\n\n"), "{text}");
+    // The record is written a moment after the last byte.
+    until("it is counted", || sim.ledger().count(Outcome::Served) == 1);
+    let served = "surface=\"chat_completions\",client=\"\",provider=\"sim\",model=\"m\",status=\"200\",ending=\"served\"";
+    assert!(gateway.metrics().await.contains(served));
+}
+
+const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+const HELLO: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hello\"}}]}\n\n";
+const DONE: &str = "data: [DONE]\n\n";
+
+/// A provider that gives these answers to one connection after the other, and then hangs up.
+async fn scripted(answers: Vec<String>) -> Desk {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("port 0 is always free");
+    let port = listener.local_addr().expect("it listens").port();
+    tokio::spawn(async move {
+        for answer in answers {
+            let (mut connection, _) = listener.accept().await.expect("a call comes");
+            hear(&mut connection).await;
+            connection.write_all(answer.as_bytes()).await.expect("somebody reads");
+            connection.shutdown().await.expect("the answer ends");
+        }
+    });
+    let keys = "[[provider.key]]\nname = \"a\"\nsecret = \"sk-a\"\n[[provider.key]]\nname = \"b\"\nsecret = \"sk-b\"\n";
+    Desk::new(&format!(
+        "{STATE}[[provider]]\nid = \"p\"\ndialect = \"openai\"\nbase_url = \"http://127.0.0.1:{port}/v1\"\n{keys}"
+    ))
+}
+
+/// Reads a request of a few JSON bytes to its end.
+async fn hear(connection: &mut TcpStream) {
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"}") {
+        assert!(connection.read_buf(&mut heard).await.expect("the request comes") > 0);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_was_cut_ends_with_an_error_and_never_looks_whole() {
+    let desk = scripted(vec![format!("{HEAD}{HELLO}")]).await;
+    let gateway = Gateway::start(&desk, &[]);
+    let text = gateway.stream("s").send().await.expect("an answer").text().await.expect("text");
+    let rest = text.strip_prefix(HELLO).expect("what came, came through");
+    let event: Value =
+        serde_json::from_str(rest.trim().strip_prefix("data: ").expect("an event")).expect("JSON");
+    assert_eq!(event["error"]["code"], "stream_broken");
+    assert!(!text.contains("[DONE]"));
+}
+
+#[tokio::test]
+async fn a_stream_that_is_held_back_is_repaired_and_nobody_notices() {
+    let desk = scripted(vec![format!("{HEAD}{HELLO}"), format!("{HEAD}{HELLO}{DONE}")]).await;
+    let gateway = Gateway::start(&desk, &["--set", "server.hold_back=full"]);
+    let answer = gateway.stream("s").send().await.expect("an answer");
+    assert_eq!(header(&answer, "x-keywheel-attempts"), Some("2"));
+    assert_eq!(answer.text().await.expect("text"), [HELLO, DONE].concat());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_frees_its_key() {
+    let sim = start(SimSpec::with_keys(1).first_byte(HOUR));
+    let desk = desk(&sim);
+    let gateway = Gateway::start(&desk, &[]);
+    let waiting = tokio::spawn(gateway.chat("r").send());
+    until("the call is under way", || sim.ledger().calls == 1);
+    waiting.abort();
+    until("its place is free", || key(&status(&desk), "k0")["in_flight"] == 0);
+    assert_eq!(key(&status(&desk), "k0")["counts"]["cancelled"], 1);
+    until("it is told", || {
+        tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current()
+                .block_on(gateway.metrics())
+                .contains("ending=\"client_gone\"} 1")
+        })
+    });
+}
+
+fn clients(text: &str) -> String {
+    format!("{STATE}{}", text.replace("HASH", &TokenHash::of("kw-right").to_string()))
+}
+
+#[tokio::test]
+async fn clients_are_known_by_their_tokens_and_held_to_their_limits() {
+    let sim = start(SimSpec::with_keys(1));
+    let head = clients(
+        "[[server.client]]\nname = \"app\"\ntoken_hashes = [\"HASH\"]\nmodels = [\"m\"]\nlimits = { rpm = 2 }\n",
+    );
+    let desk = desk_with(&sim, &head);
+    let gateway = Gateway::start(&desk, &[]);
+    for token in [None, Some("kw-wrong")] {
+        let mut request = gateway.chat("r");
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), 401);
+        assert_eq!(body(answer).await["error"]["code"], "invalid_api_key");
+    }
+    assert_eq!(gateway.get("/v1/models").send().await.expect("an answer").status(), 401);
+    assert_eq!(
+        gateway.get("/livez").send().await.expect("an answer").status(),
+        200,
+        "for who looks after it"
+    );
+
+    let other = gateway.post("/v1/embeddings", "{\"model\":\"x\",\"input\":\"a\"}").bearer_auth("kw-right");
+    assert_eq!(other.send().await.expect("an answer").status(), 403);
+    for name in ["authorization", "x-api-key", "api-key"] {
+        let token = if name == "authorization" { "Bearer kw-right" } else { "kw-right" };
+        let answer = gateway.chat("r").header(name, token).send().await.expect("an answer");
+        let code = if name == "api-key" { 429 } else { 200 };
+        assert_eq!(answer.status(), code, "{name}");
+        if code == 429 {
+            let seconds = header(&answer, "retry-after").and_then(|value| value.parse::<u64>().ok());
+            assert!(seconds.is_some_and(|seconds| (1..=61).contains(&seconds)), "{seconds:?}");
+            assert_eq!(body(answer).await["error"]["code"], "client_limit_requests");
+        }
+    }
+    assert_eq!(sim.ledger().calls, 2);
+    let metrics = gateway.metrics().await;
+    assert!(metrics.contains("client=\"app\"") && !metrics.contains("kw-right"), "{metrics}");
+}
+
+#[test]
+fn what_others_can_reach_needs_clients() {
+    let sim = start(SimSpec::with_keys(1));
+    let ended = desk(&sim).run(&["serve", "--listen", "0.0.0.0:0"]);
+    assert!(ended.exited(2).stderr.contains("keywheel client new"), "{}", ended.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_lets_answers_end_and_tells_the_others() {
+    let sim = start(SimSpec::with_keys(2).first_byte(HOUR));
+    let slow = desk(&sim);
+    let gateway = Gateway::start(&slow, &["--set", "server.drain_grace=50ms"]);
+    let waiting = tokio::spawn(gateway.chat("r").send());
+    until("the call is under way", || sim.ledger().calls == 1);
+    let gateway = tokio::task::spawn_blocking(move || gateway.terminate());
+    let answer = waiting.await.expect("it lives").expect("an answer");
+    assert_eq!(answer.status(), 503);
+    assert!(header(&answer, "retry-after").is_some());
+    gateway.await.expect("it lives").exited(0);
+
+    // One word, and then nothing for an hour.
+    let endless = scripted_forever(format!("{HEAD}{HELLO}")).await;
+    let gateway = Gateway::start(&endless, &["--set", "server.drain_grace=50ms"]);
+    let mut answer = gateway.stream("s").send().await.expect("an answer");
+    assert_eq!(answer.chunk().await.expect("a piece").expect("a piece"), HELLO);
+    let ended = tokio::task::spawn_blocking(move || gateway.terminate());
+    let rest = answer.chunk().await.expect("a piece").expect("an event");
+    assert!(rest.starts_with(b"data: {\"error\""), "{rest:?}");
+    assert_eq!(answer.chunk().await.expect("the end"), None);
+    ended.await.expect("it lives").exited(0);
+}
+
+async fn scripted_forever(answer: String) -> Desk {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("port 0 is always free");
+    let port = listener.local_addr().expect("it listens").port();
+    tokio::spawn(async move {
+        let (mut connection, _) = listener.accept().await.expect("a call comes");
+        hear(&mut connection).await;
+        connection.write_all(answer.as_bytes()).await.expect("somebody reads");
+        // Until the other side hangs up.
+        let _ = connection.read(&mut [0]).await;
+    });
+    Desk::new(&format!(
+        "{STATE}[[provider]]\nid = \"p\"\ndialect = \"openai\"\nbase_url = \"http://127.0.0.1:{port}/v1\"\n\
+         [[provider.key]]\nname = \"a\"\nsecret = \"sk-a\"\n"
+    ))
+}
+
+#[tokio::test]
+async fn a_file_of_any_size_goes_through_and_comes_back() {
+    const PIECE: usize = 1 << 20;
+    const PIECES: usize = 40;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("port 0 is always free");
+    let port = listener.local_addr().expect("it listens").port();
+    let provider = tokio::spawn(async move {
+        let (mut connection, _) = listener.accept().await.expect("a call comes");
+        let mut heard = Vec::new();
+        while !heard.ends_with(b"0\r\n\r\n") {
+            assert!(connection.read_buf(&mut heard).await.expect("the upload comes") > 0);
+        }
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: audio/wav\r\n";
+        let length = heard.len();
+        connection.write_all(format!("{head}content-length: {length}\r\n\r\n").as_bytes()).await.expect("it");
+        connection.write_all(&heard).await.expect("somebody reads");
+        heard
+    });
+    let desk = Desk::new(&format!(
+        "{STATE}[[provider]]\nid = \"p\"\ndialect = \"http\"\nbase_url = \"http://127.0.0.1:{port}/v1\"\n\
+         [[provider.key]]\nname = \"a\"\nsecret = \"sk-a\"\n"
+    ));
+    let gateway = Gateway::start(&desk, &[]);
+    let pieces =
+        (0..PIECES).map(|number| Ok::<_, io::Error>(Bytes::from(vec![b'a' + (number % 26) as u8; PIECE])));
+    let upload = reqwest::Body::wrap_stream(stream::iter(pieces));
+    let answer = gateway.post("/providers/p/v1/files?key=kw", upload).header("cookie", "a=b").send().await;
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    let came_back = answer.bytes().await.expect("whole");
+    let heard = provider.await.expect("it lives");
+    assert_eq!(came_back, heard);
+    assert!(heard.len() > PIECES * PIECE);
+    let head = String::from_utf8_lossy(&heard[..500]).into_owned();
+    assert!(head.starts_with("POST /v1/files HTTP/1.1\r\n"), "the base URL says the version already: {head}");
+    assert!(head.contains("authorization: Bearer sk-a") && !head.contains("cookie"), "{head}");
+}
+
+#[tokio::test]
+async fn the_models_are_those_with_a_name() {
+    let sim = start(SimSpec::with_keys(1));
+    let text = format!("{STATE}{}", unlimited(&sim))
+        .replace("[[provider.key]]", "models = { \"fast\" = \"m\" }\n[[provider.key]]");
+    let gateway = Gateway::start(&Desk::new(&text), &[]);
+    let list = body(gateway.get("/v1/models").send().await.expect("an answer")).await;
+    assert_eq!(list["data"][0]["id"], "fast");
+    assert_eq!(gateway.get("/v1/models/fast").send().await.expect("an answer").status(), 200);
+    assert_eq!(gateway.get("/v1/models/slow").send().await.expect("an answer").status(), 404);
+}
+
+#[tokio::test]
+async fn what_can_be_read_in_two_ways_reaches_nobody() {
+    let sim = start(SimSpec::with_keys(1));
+    let desk = desk(&sim);
+    let gateway =
+        Gateway::start(&desk, &["--set", "server.header_timeout=1s", "--set", "server.body_mib_max=1"]);
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\n";
+    let smuggled = [
+        format!(
+            "{head}content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /livez HTTP/1.1\r\nhost: h\r\n\r\n"
+        ),
+        format!("{head}content-length: 4\r\ncontent-length: 5\r\n\r\nabcde"),
+        format!("{head}transfer-encoding: xchunked\r\n\r\n0\r\n\r\n"),
+        format!("{head}content-length : 2\r\n\r\n{{}}"),
+        format!("{head}x-a: b\r\n c: d\r\ncontent-length: 2\r\n\r\n{{}}"),
+        "GET /livez\r\n\r\n".to_owned(),
+        format!("GET /livez HTTP/1.1\r\nhost: h\r\nx: {}\r\n\r\n", "y".repeat(300_000)),
+        format!("{head}content-length: 2000000\r\n\r\n"),
+        "POST /v1/chat".to_owned(),
+    ];
+    for said in smuggled {
+        let heard = gateway.say(said.as_bytes());
+        let is_refused =
+            heard.is_empty() || heard.starts_with("HTTP/1.1 4") || heard.starts_with("HTTP/1.0 4");
+        assert!(is_refused, "{} was answered with {heard}", &said[..said.len().min(200)]);
+        assert!(!heard.contains("live"), "{heard}");
+    }
+    assert_eq!(sim.ledger().calls, 0);
+    assert_eq!(gateway.get("/livez").send().await.expect("an answer").status(), 200, "and it goes on");
+}
+
+/// Clients, the gateway's log and the provider's ledger tell the same story, request by request.
+#[tokio::test]
+async fn three_ledgers_tell_the_same_story() {
+    const REQUESTS: usize = 400;
+    let faults =
+        FaultRates { error: 0.1, overloaded: 0.05, cut: 0.1, in_band: 0.05, ..FaultRates::default() };
+    let sim = start(SimSpec { faults, seed: 5, ..SimSpec::with_keys(4) });
+    let desk = desk(&sim);
+    let gateway = Gateway::start(&desk, &["--set", "server.access_log=access.jsonl"]);
+    let mut all = JoinSet::new();
+    for number in 0..REQUESTS {
+        let id = format!("r{number}");
+        let request = if number % 2 == 0 { gateway.chat(&id) } else { gateway.stream(&id) };
+        all.spawn(async move {
+            let answer = request.send().await.expect("every request has an answer");
+            let (status, is_stream) = (answer.status().as_u16(), number % 2 == 1);
+            let text = answer.text().await.expect("a body that ends");
+            let is_whole = if is_stream { text.contains("[DONE]") } else { text.ends_with('}') };
+            assert!(!(is_whole && is_stream && text.contains("\"error\"")), "{text}");
+            (id, status, status == 200 && is_whole)
+        });
+    }
+    let clients: Vec<(String, u16, bool)> = all.join_all().await;
+    let metrics = gateway.metrics().await;
+    gateway.terminate().exited(0);
+
+    let log = desk.read("access.jsonl");
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines.len(), REQUESTS, "one line a request");
+    let ledger = sim.ledger_with_requests();
+    let requests = ledger.requests.as_ref().expect("they were asked for");
+    let mut attempts = 0;
+    for (id, status, is_whole) in &clients {
+        let line = lines.iter().find(|line| line["request_id"] == **id).expect("it is logged");
+        assert_eq!(line["status"], *status);
+        assert_eq!(line["ending"] == "served", *is_whole, "{line}");
+        let calls = requests.get(id).map_or(0, Vec::len);
+        assert_eq!(line["attempts"], calls, "{line}");
+        attempts += calls;
+    }
+    assert_eq!(ledger.calls, attempts as u64);
+    let served = clients.iter().filter(|(_, _, is_whole)| *is_whole).count();
+    assert!(served >= REQUESTS * 8 / 10, "{served} of {REQUESTS}");
+    let counted = metrics
+        .lines()
+        .filter(|line| line.starts_with("keywheel_requests_total{") && line.contains("ending=\"served\""))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok())
+        .sum::<usize>();
+    assert_eq!(counted, served, "what is published is what happened");
+}
+
+#[tokio::test]
+async fn no_request_fails_while_the_configuration_changes_and_keys_rest() {
+    let sim = start(SimSpec::with_keys(4).first_byte(Latency::Fixed(millis(2))));
+    let desk = desk(&sim);
+    let gateway = Gateway::start(&desk, &[]);
+    let text = desk.read("keywheel.toml");
+    let mut all = JoinSet::new();
+    for round in 0..20 {
+        for number in 0..10 {
+            all.spawn(gateway.chat(&format!("r{round}-{number}")).send());
+        }
+        let broken = round % 5 == 4;
+        let changed = if broken { "[[provider".to_owned() } else { format!("{text}\n# {round}\n") };
+        std::fs::write(desk.path("keywheel.toml"), changed).expect("the directory is ours");
+        gateway.program.signal("HUP");
+        while all.len() > 20 {
+            let answer = all.join_next().await.expect("there are some").expect("it lives");
+            assert_eq!(answer.expect("an answer").status(), 200);
+        }
+    }
+    while let Some(answer) = all.join_next().await {
+        assert_eq!(answer.expect("it lives").expect("an answer").status(), 200);
+    }
+    assert_eq!(sim.ledger().count(Outcome::Served), 200);
+    assert!(calls(&sim, "k0") > 0);
+    gateway.terminate().exited(0);
+}
+
+#[tokio::test]
+async fn a_clients_patience_is_the_jobs_deadline() {
+    let sim = start(SimSpec::with_keys(1).first_byte(HOUR));
+    let desk = desk(&sim);
+    let gateway = Gateway::start(&desk, &[]);
+    let answer = gateway.chat("r").header("x-keywheel-timeout", "100ms").send().await.expect("an answer");
+    assert_eq!(answer.status(), 504);
+    assert_eq!(body(answer).await["error"]["code"], json!("deadline_over"));
+    let wrong = gateway.chat("r").header("x-keywheel-timeout", "soon").send().await.expect("an answer");
+    assert_eq!(wrong.status(), 400);
+    let wrong = gateway.chat("r").header("x-keywheel-priority", "most").send().await.expect("an answer");
+    assert_eq!(wrong.status(), 400);
+}
