@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
 use tracing_subscriber::EnvFilter;
 
-use crate::command::{batch, completions, config, demo, events, failures, man, provider, serve, sim};
+use crate::command::{batch, client, completions, config, demo, events, failures, man, provider, serve, sim};
 use crate::config::Source;
 use crate::config::lookalike::hushed;
 use crate::descriptors;
@@ -84,6 +84,7 @@ enum LogFormat {
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     Batch(batch::Args),
+    Client(client::Args),
     Config(config::Args),
     Demo(demo::Args),
     Events(events::Args),
@@ -127,6 +128,7 @@ impl Cli {
             Source::of_process(self.config, overrides).context("the working directory can't be found")?;
         match self.verb {
             Verb::Batch(args) => args.run(&source),
+            Verb::Client(args) => args.run(&source),
             Verb::Config(args) => args.run(&source),
             Verb::Demo(args) => args.run(&source),
             Verb::Events(args) => args.run(&source),

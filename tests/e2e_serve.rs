@@ -72,12 +72,12 @@ async fn nobody_sees_a_throttle_that_another_key_could_have_served() {
 
 /// The keys of `sim` without their limits: the gateway finds out.
 fn unlimited(sim: &keywheel::sim::Sim) -> String {
-    let mut text =
-        format!("[[provider]]\nid = \"sim\"\ndialect = \"openai\"\nbase_url = \"{}\"\n", sim.base_url());
-    for key in &sim.spec().keys {
-        text.push_str(&format!("[[provider.key]]\nname = \"{}\"\nsecret = \"{}\"\n", key.name, key.secret));
-    }
-    text
+    let key = |key: &keywheel::sim::KeySpec| {
+        format!("[[provider.key]]\nname = \"{}\"\nsecret = \"{}\"\n", key.name, key.secret)
+    };
+    let keys: String = sim.spec().keys.iter().map(key).collect();
+    let base_url = sim.base_url();
+    format!("[[provider]]\nid = \"sim\"\ndialect = \"openai\"\nbase_url = \"{base_url}\"\n{keys}")
 }
 
 #[tokio::test]
@@ -315,7 +315,7 @@ async fn scripted_forever(answer: String) -> Desk {
 #[tokio::test]
 async fn a_file_of_any_size_goes_through_and_comes_back() {
     const PIECE: usize = 1 << 20;
-    const PIECES: usize = 40;
+    const PIECES: u8 = 40;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("port 0 is always free");
     let port = listener.local_addr().expect("it listens").port();
     let provider = tokio::spawn(async move {
@@ -335,8 +335,7 @@ async fn a_file_of_any_size_goes_through_and_comes_back() {
          [[provider.key]]\nname = \"a\"\nsecret = \"sk-a\"\n"
     ));
     let gateway = Gateway::start(&desk, &[]);
-    let pieces =
-        (0..PIECES).map(|number| Ok::<_, io::Error>(Bytes::from(vec![b'a' + (number % 26) as u8; PIECE])));
+    let pieces = (0..PIECES).map(|number| Ok::<_, io::Error>(Bytes::from(vec![number; PIECE])));
     let upload = reqwest::Body::wrap_stream(stream::iter(pieces));
     let answer = gateway.post("/providers/p/v1/files?key=kw", upload).header("cookie", "a=b").send().await;
     let answer = answer.expect("an answer");
@@ -344,7 +343,7 @@ async fn a_file_of_any_size_goes_through_and_comes_back() {
     let came_back = answer.bytes().await.expect("whole");
     let heard = provider.await.expect("it lives");
     assert_eq!(came_back, heard);
-    assert!(heard.len() > PIECES * PIECE);
+    assert!(heard.len() > usize::from(PIECES) * PIECE);
     let head = String::from_utf8_lossy(&heard[..500]).into_owned();
     assert!(head.starts_with("POST /v1/files HTTP/1.1\r\n"), "the base URL says the version already: {head}");
     assert!(head.contains("authorization: Bearer sk-a") && !head.contains("cookie"), "{head}");

@@ -1,9 +1,11 @@
 //! One file for each verb of the command line.
 
 pub mod batch;
+pub mod client;
 pub mod completions;
 pub mod config;
 pub mod demo;
+mod ending;
 pub mod engine;
 pub mod events;
 pub mod failures;

@@ -1,10 +1,10 @@
 //! `keywheel provider add`
 
-use super::ending::Ending;
 use super::flags::FieldFlags;
 use super::keys::intake::SecretFlags;
 use super::list::Row;
 use super::tell::Reader;
+use crate::command::ending::Ending;
 use crate::config::{ConfigError, EditError, Editor, KeyFields, NewProvider, PRESETS, Place, Source};
 use crate::exit::{Exit, UsageError};
 use crate::ui::screen::say;

@@ -3,8 +3,8 @@
 use keywheel_actors::spec::Pick;
 use serde::Serialize;
 
-use super::ending::warn;
 use super::tell::{self, Mark};
+use crate::command::ending::warn;
 use crate::command::{engine, stdout};
 use crate::config::{self, ProviderOutline, Source};
 use crate::exit::Exit;

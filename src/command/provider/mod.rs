@@ -4,7 +4,6 @@ mod add;
 mod confirm;
 mod disable;
 mod enable;
-mod ending;
 mod flags;
 mod keys;
 mod list;

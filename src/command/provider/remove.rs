@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::confirm::Consent;
-use super::ending::Ending;
 use super::select;
 use super::tell::Reader;
+use crate::command::ending::Ending;
 use crate::config::{self, Editor, Mentions, Source};
 use crate::exit::{Exit, UsageError};
 

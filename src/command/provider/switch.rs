@@ -4,11 +4,11 @@ use anyhow::bail;
 use keywheel_actors::id::KeyId;
 use serde::Serialize;
 
-use super::ending::Ending;
 use super::list::Row;
 use super::select;
 use super::tell::Reader;
 use crate::admin::{Answered, Obeyed, Operator, Order};
+use crate::command::ending::Ending;
 use crate::config::{self, EditError, Editor, KeyFields, Saved, Source};
 use crate::exit::Exit;
 use crate::ui::screen::say;

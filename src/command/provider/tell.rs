@@ -2,23 +2,8 @@
 
 use comfy_table::{Table, presets};
 
+pub(super) use crate::command::ending::Reader;
 use crate::ui::style::{Colour, Style};
-
-/// Who reads what is printed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Reader {
-    /// A person.
-    Person,
-    /// A program.
-    Program,
-}
-
-impl Reader {
-    /// What the flag `--json` asks for.
-    pub(super) const fn of_flag(json: bool) -> Self {
-        if json { Self::Program } else { Self::Person }
-    }
-}
 
 /// How something is, in one character.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,6 +4,7 @@
 //! [`load`](super::load()) before anything is written, and what is written replaces the file at once or not at
 //! all; of two editors at the same time the second waits for the first.
 
+mod client;
 mod editor;
 mod error;
 mod fields;

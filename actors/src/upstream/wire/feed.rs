@@ -68,8 +68,6 @@ impl Feed {
                     .ok_or_else(|| broken("it is longer than announced"))?;
                 Ok(Some((BytesMut::new(), piece)))
             }
-            (Frames::Counted(0), None) => Ok(None),
-            (Frames::Counted(_), None) => Err(broken("it is shorter than announced")),
             (Frames::Chunks { is_first }, Some(piece)) => {
                 let before = if std::mem::take(is_first) { "" } else { "\r\n" };
                 let line = format!("{before}{:x}\r\n", piece.len());
@@ -81,7 +79,8 @@ impl Feed {
                 self.frames = Frames::Ended;
                 Ok(Some((BytesMut::from(line.as_bytes()), Bytes::new())))
             }
-            (Frames::Ended, _) => Ok(None),
+            (Frames::Counted(0), None) | (Frames::Ended, _) => Ok(None),
+            (Frames::Counted(_), None) => Err(broken("it is shorter than announced")),
         }
     }
 }

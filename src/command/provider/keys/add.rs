@@ -2,13 +2,13 @@
 
 use anyhow::Context as _;
 
-use super::super::ending::Ending;
 use super::super::flags::FieldFlags;
 use super::super::select;
 use super::super::tell::Reader;
 use super::intake::SecretFlags;
 use super::newcomer::{self, Names};
 use super::row::Row;
+use crate::command::ending::Ending;
 use crate::config::{self, Editor, KeyFields, Source};
 use crate::exit::{Exit, UsageError};
 use crate::ui::screen::say;

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::super::ending::Ending;
 use super::super::select;
 use super::super::tell::Reader;
 use super::intake::Place;
 use super::table::{self, Duplicates};
+use crate::command::ending::Ending;
 use crate::config::{self, Editor, KeyFields, Source};
 use crate::exit::{Exit, UsageError};
 use crate::ui::screen::say;

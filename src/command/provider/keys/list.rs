@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::super::ending::warn;
 use super::super::select;
 use super::super::tell;
 use super::row::{HEAD, Row};
+use crate::command::ending::warn;
 use crate::command::{engine, stdout};
 use crate::config::{self, Source};
 use crate::exit::Exit;

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::super::confirm::Consent;
-use super::super::ending::Ending;
 use super::super::select;
 use super::super::tell::Reader;
+use crate::command::ending::Ending;
 use crate::config::{self, Editor, Origin, Source};
 use crate::exit::{Exit, UsageError};
 

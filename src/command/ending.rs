@@ -4,17 +4,32 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::tell::Reader;
+use super::stdout;
 use crate::admin::Operator;
-use crate::command::stdout;
 use crate::config::{Home, Problem, Saved};
 use crate::exit::Exit;
 use crate::ui::screen::say;
 
+/// Who reads what is printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::command) enum Reader {
+    /// A person.
+    Person,
+    /// A program.
+    Program,
+}
+
+impl Reader {
+    /// What the flag `--json` asks for.
+    pub(in crate::command) const fn of_flag(json: bool) -> Self {
+        if json { Self::Program } else { Self::Person }
+    }
+}
+
 /// What a running keywheel made of an edit.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
-pub(super) enum Running {
+pub(in crate::command) enum Running {
     /// Nothing runs.
     None,
     /// It goes by the new configuration.
@@ -55,17 +70,17 @@ impl Running {
 }
 
 /// An edit that is on the disk.
-pub(super) struct Ending<T> {
+pub(in crate::command) struct Ending<T> {
     /// What was done, in one word for programs.
-    pub(super) action: &'static str,
+    pub(in crate::command) action: &'static str,
     /// To what.
-    pub(super) what: T,
+    pub(in crate::command) what: T,
     /// The same for people.
-    pub(super) sentence: String,
+    pub(in crate::command) sentence: String,
     /// How it was saved.
-    pub(super) saved: Saved,
+    pub(in crate::command) saved: Saved,
     /// Who is told.
-    pub(super) reader: Reader,
+    pub(in crate::command) reader: Reader,
 }
 
 #[derive(Serialize)]
@@ -78,7 +93,7 @@ struct Report<'a, T> {
 
 impl<T: Serialize> Ending<T> {
     /// Has a running keywheel take it over, and tells everything.
-    pub(super) fn tell(self) -> anyhow::Result<Exit> {
+    pub(in crate::command) fn tell(self) -> anyhow::Result<Exit> {
         warn(&self.saved.warnings);
         let file = self.saved.shown.display();
         if let Some(mode) = self.saved.mode_before {
@@ -112,7 +127,7 @@ impl<T: Serialize> Ending<T> {
 }
 
 /// Tells what is probably not meant.
-pub(super) fn warn(warnings: &[Problem]) {
+pub(in crate::command) fn warn(warnings: &[Problem]) {
     for warning in warnings {
         say(&format!("warning: {warning}"));
     }
