@@ -484,3 +484,75 @@ async fn a_clients_patience_is_the_jobs_deadline() {
     let wrong = gateway.chat("r").header("x-keywheel-priority", "most").send().await.expect("an answer");
     assert_eq!(wrong.status(), 400);
 }
+
+/// A collector that takes everything, until nobody speaks to it any more.
+async fn collected(
+    listener: TcpListener,
+    mut stop: tokio::sync::oneshot::Receiver<()>,
+) -> Vec<(String, Value)> {
+    let mut heard = JoinSet::new();
+    loop {
+        let (mut connection, _) = tokio::select! {
+            accepted = listener.accept() => accepted.expect("it listens"),
+            _ = &mut stop => break,
+        };
+        heard.spawn(async move {
+            let mut messages = Vec::new();
+            let mut said = Vec::new();
+            while connection.read_buf(&mut said).await.expect("it can be read") > 0 {
+                let text = String::from_utf8(said.clone()).expect("text");
+                let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+                if length.and_then(|length| length.parse().ok()) != Some(body.len()) {
+                    continue;
+                }
+                let path = head.split(' ').nth(1).expect("a path").to_owned();
+                messages.push((path, serde_json::from_str(body).expect("JSON")));
+                said.clear();
+                let answer =
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+                connection.write_all(answer.as_bytes()).await.expect("somebody reads");
+            }
+            messages
+        });
+    }
+    heard.join_all().await.into_iter().flatten().collect()
+}
+
+#[tokio::test]
+async fn traces_and_metrics_reach_a_collector() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("port 0 is always free");
+    let endpoint = format!("server.otlp_endpoint=http://{}", listener.local_addr().expect("it listens"));
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let collector = tokio::spawn(collected(listener, stopped));
+    let sim = start(SimSpec::with_keys(1));
+    let desk = desk(&sim);
+    let gateway = Gateway::start(&desk, &["--set", &endpoint]);
+    let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let answer = gateway.chat("traced").header("traceparent", traceparent).send().await.expect("an answer");
+    assert_eq!(answer.bytes().await.map(|body| !body.is_empty()).ok(), Some(true));
+    tokio::task::spawn_blocking(move || gateway.terminate().exited(0).code).await.expect("it lives");
+    stop.send(()).expect("it listens");
+    let messages = collector.await.expect("it lives");
+
+    let spans: Vec<Value> = messages
+        .iter()
+        .filter(|(path, _)| path == "/v1/traces")
+        .flat_map(|(_, message)| message["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().cloned())
+        .flatten()
+        .collect();
+    assert_eq!(spans.len(), 2, "the request and its call: {messages:?}");
+    let request = spans.iter().find(|span| span["parentSpanId"] == "00f067aa0ba902b7").expect("the request");
+    assert_eq!(
+        (&request["traceId"], &request["name"]),
+        (&json!("4bf92f3577b34da6a3ce929d0e0e4736"), &json!("chat m"))
+    );
+    let call = spans.iter().find(|span| span["parentSpanId"] == request["spanId"]).expect("its call");
+    assert!(call["attributes"].to_string().contains("gen_ai.provider.name"), "{call}");
+    let metrics =
+        messages.iter().filter(|(path, _)| path == "/v1/metrics").map(|(_, message)| message.to_string());
+    let metrics: String = metrics.collect();
+    for name in ["gen_ai.client.operation.duration", "gen_ai.client.token.usage"] {
+        assert!(metrics.contains(name), "{metrics}");
+    }
+}

@@ -6,15 +6,20 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
+use tokio::runtime::Handle;
 
 use crate::config::{self, Source};
 use crate::exit::Exit;
 use crate::gateway::{Gate, Server};
 use crate::session::Session;
+use crate::telemetry::Otlp;
 use crate::ui::screen::say;
 
 /// Answers have ended by then; this is for their last bytes to leave.
 const LAST_BYTES: Duration = Duration::from_secs(5);
+
+/// Where programs look for their collector that aren't told otherwise (OpenTelemetry, "OTLP Exporter Configuration").
+const COLLECTOR_VARIABLE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
 /// Stand as a gateway in front of the providers, for programs with an OpenAI, Anthropic or Gemini SDK.
 ///
@@ -50,19 +55,26 @@ impl Args {
         // As if the configuration said so: there is one admin interface, and it has the token.
         source.overrides.extend(self.admin.map(|address| ("admin.listen".to_owned(), address.to_string())));
         let config = config::load(&source)?.server;
+        let told = source.environment.iter().find(|(name, _)| name == COLLECTOR_VARIABLE);
+        let told = told.map(|(_, endpoint)| endpoint.trim_end_matches('/').to_owned());
+        let collector = config.otlp_endpoint.clone().or(told.filter(|endpoint| !endpoint.is_empty()));
         config.check_exposure(self.listen.unwrap_or(config.listen))?;
         let session = Session::start(&source, "serve", |warning| say(&format!("warning: {warning}")))?;
         if let Some(address) = self.admin.filter(|_| session.admin_address().is_none()) {
             bail!("the dashboard can't listen on {address}");
         }
-        actix_web::rt::System::new().block_on(self.serve(session))
+        actix_web::rt::System::new().block_on(self.serve(session, collector))
     }
 
-    async fn serve(&self, session: Session) -> anyhow::Result<Exit> {
+    async fn serve(&self, session: Session, collector: Option<String>) -> anyhow::Result<Exit> {
         let wheel = session.wheel().clone();
         let stopping = super::stopping::signal().context("can't wait for signals")?;
         let config = &session.config().server;
-        let gate = Arc::new(Gate::new(wheel.clone(), session.configs())?);
+        let mut gate = Gate::new(wheel.clone(), session.configs())?;
+        if let Some(endpoint) = collector {
+            gate = gate.sending(Otlp::start(&endpoint, &config.service_name, &Handle::current())?);
+        }
+        let gate = Arc::new(gate);
         let server = Server::start(self.listen.unwrap_or(config.listen), config, Arc::clone(&gate))?;
         let following = actix_web::rt::spawn({
             let gate = Arc::clone(&gate);
@@ -85,7 +97,7 @@ impl Args {
         };
         gate.emptied(LAST_BYTES).await;
         following.abort();
-        gate.finish();
+        gate.finish().await;
         server.stop().await;
         say(&format!("{} requests ended by themselves, {} were cut off", drained.finished, drained.cut_off));
         session.end().await;

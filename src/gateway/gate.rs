@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::clients::Clients;
 use crate::config::{AccessLog, Config};
-use crate::telemetry::{AccessLogger, Ended, Metrics};
+use crate::telemetry::{AccessLogger, Ended, Metrics, Otlp};
 
 /// What all requests share.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub struct Gate {
     pub(super) clients: Clients,
     metrics: Metrics,
     access: Option<AccessLogger>,
+    otlp: Option<Otlp>,
     in_flight: AtomicUsize,
     /// Rings when the last request under way has ended.
     idle: Notify,
@@ -46,10 +47,16 @@ impl Gate {
             clients,
             metrics: Metrics::new(),
             access,
+            otlp: None,
             in_flight: AtomicUsize::new(0),
             idle: Notify::new(),
             closing: AtomicBool::new(false),
         })
+    }
+
+    /// Sends what it does to OpenTelemetry, too.
+    pub fn sending(self, otlp: Otlp) -> Self {
+        Self { otlp: Some(otlp), ..self }
     }
 
     /// A request has ended.
@@ -57,6 +64,9 @@ impl Gate {
         self.metrics.record(ended);
         if let Some(access) = &self.access {
             access.record(ended);
+        }
+        if let Some(otlp) = &self.otlp {
+            otlp.record(ended);
         }
     }
 
@@ -67,7 +77,10 @@ impl Gate {
     }
 
     /// Writes what is still to be written.
-    pub fn finish(&self) {
+    pub async fn finish(&self) {
+        if let Some(otlp) = &self.otlp {
+            otlp.finish().await;
+        }
         if let Some(access) = &self.access {
             access.finish();
         }

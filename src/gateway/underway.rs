@@ -38,8 +38,10 @@ impl Underway {
         trace: TraceContext,
     ) -> Self {
         let clock = gate.wheel.clock();
+        let came = clock.now();
         let record = Ended {
             at: Wall::from(clock.today()),
+            began: came,
             request_id: request_id.to_owned(),
             trace,
             client: None,
@@ -62,7 +64,7 @@ impl Underway {
             cost: None,
         };
         Self {
-            came: clock.now(),
+            came,
             gate: Arc::clone(gate),
             config,
             admission: None,

@@ -3,10 +3,12 @@
 mod access_log;
 mod labels;
 mod metrics;
+mod otlp;
 mod record;
 mod trace_context;
 
 pub use access_log::AccessLogger;
 pub use metrics::Metrics;
+pub use otlp::Otlp;
 pub use record::{Ended, Ending, Place};
 pub use trace_context::TraceContext;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use keywheel_actors::clock::Moment;
 use keywheel_actors::id::{KeyName, Model, ProviderId};
 use keywheel_actors::outcome::{Attempt, Usage};
 use keywheel_actors::store::Wall;
@@ -16,6 +17,8 @@ use crate::money::Money;
 pub struct Ended {
     /// When it came.
     pub at: Wall,
+    /// The same by the wheel's clock.
+    pub began: Moment,
     /// Its name.
     pub request_id: String,
     /// Where it belongs in a trace.
