@@ -264,13 +264,14 @@ async fn a_cut_answer_never_looks_whole() {
     assert!(plain.bytes().await.is_err());
 
     let mut stream = caller.request("sk-0", "b", &streamed("hello")).send().await.unwrap();
-    let first = stream.chunk().await.unwrap().expect("half of the chunks arrive");
-    assert!(String::from_utf8_lossy(&first).contains(r#""content":"sim"#));
-    let mut rest = stream.chunk().await;
-    while let Ok(Some(_)) = rest {
-        rest = stream.chunk().await;
+    let mut heard = Vec::new();
+    let mut next = stream.chunk().await;
+    while let Ok(Some(chunk)) = next {
+        heard.extend_from_slice(&chunk);
+        next = stream.chunk().await;
     }
-    assert!(rest.is_err(), "{rest:?}");
+    assert!(String::from_utf8_lossy(&heard).contains(r#""content":"sim"#), "half of the chunks arrive");
+    assert!(next.is_err(), "{next:?}");
     assert_eq!(sim.ledger().keys[0].count(Outcome::Cut), 2);
 }
 
@@ -377,4 +378,56 @@ async fn an_impossible_spec_does_not_start() {
     let error = Sim::start(spec).await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
     assert_eq!(error.to_string(), "a limit of key `k0` has a count, a time or a burst of zero");
+}
+
+#[tokio::test]
+async fn a_file_is_counted_and_another_is_made_without_being_held() {
+    let (sim, caller) = start(SimSpec::default()).await;
+    let at = |path: &str| format!("{}{path}", sim.base_url());
+    let sent = caller.http.post(at("/files")).bearer_auth("sk-0").body(vec![b'x'; 3_000_000]).send();
+    let told = json_of(sent.await.unwrap()).await;
+    assert_eq!(told["bytes"], 3_000_000);
+    assert_eq!(told["sha256"].as_str().unwrap().len(), 64);
+
+    let got = caller.http.get(at("/files/bytes-1000000/content")).bearer_auth("sk-0").send().await.unwrap();
+    assert_eq!(header(&got, "content-length"), Some("1000000"));
+    assert_eq!(got.bytes().await.unwrap().len(), 1_000_000);
+    assert_eq!(sim.ledger().keys[0].count(Outcome::Served), 2);
+}
+
+#[tokio::test]
+async fn every_api_is_asked_with_its_own_credentials_and_answers_in_its_own_words() {
+    let limit = LimitSpec::requests(1, Duration::from_secs(60));
+    let (sim, caller) = start(SimSpec::with_keys(2).limited(limit)).await;
+    let root = sim.base_url().replace("/v1", "");
+    let message = json!({"model": "c", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]});
+    let content = json!({"contents": [{"parts": [{"text": "hello"}]}]});
+    for (path, credential, key, body, text) in [
+        ("/v1/messages", "x-api-key", "sk-0", &message, "/content/0/text"),
+        (
+            "/v1beta/models/g:generateContent",
+            "x-goog-api-key",
+            "sk-1",
+            &content,
+            "/candidates/0/content/parts/0/text",
+        ),
+    ] {
+        let ask = |key: &str| {
+            caller.http.post(format!("{root}{path}")).header(credential, key).body(body.to_string()).send()
+        };
+        let answer = json_of(ask(key).await.unwrap()).await;
+        assert!(answer.pointer(text).unwrap().as_str().unwrap().starts_with("sim "), "{answer}");
+        let refused = ask(key).await.unwrap();
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(header(&refused, "retry-after").is_some(), path == "/v1/messages");
+        let refused = json_of(refused).await;
+        let word = refused.pointer("/error/type").or(refused.pointer("/error/status"));
+        assert!(
+            matches!(word.and_then(Value::as_str), Some("rate_limit_error" | "RESOURCE_EXHAUSTED")),
+            "{refused}"
+        );
+        let stranger = ask("sk-none").await.unwrap();
+        let wanted = if path == "/v1/messages" { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
+        assert_eq!(stranger.status(), wanted);
+    }
 }

@@ -21,11 +21,27 @@ pub(crate) struct HangUp;
 pub(crate) enum AnswerBody {
     /// In one piece; empty once it was sent.
     Whole(Bytes),
+    /// The same piece again and again, up to a length.
+    Repeated(Repeated),
     /// Step by step.
     Paced(Box<Paced>),
 }
 
 impl AnswerBody {
+    /// So many bytes, made of `piece`.
+    pub(crate) fn repeated(piece: Bytes, length: u64) -> Self {
+        Self::Repeated(Repeated { piece, left: length, cut_at: None })
+    }
+
+    /// The same body, breaking off after half of what it promises.
+    pub(crate) fn broken_off(self) -> Self {
+        match self {
+            Self::Whole(bytes) => Self::cut(&bytes),
+            Self::Repeated(body) => Self::Repeated(Repeated { cut_at: Some(body.left / 2), ..body }),
+            Self::Paced(_) => self,
+        }
+    }
+
     /// Promises all of `bytes` and breaks off after half of them.
     pub(crate) fn cut(bytes: &Bytes) -> Self {
         let steps = vec![Step::Send(bytes.slice(..bytes.len() / 2)), Step::Flush, Step::HangUp];
@@ -39,6 +55,26 @@ impl AnswerBody {
 
     fn paced(steps: Vec<Step>, promised: SizeHint) -> Self {
         Self::Paced(Box::new(Paced { steps: steps.into_iter(), resting: Rest::No, promised }))
+    }
+}
+
+/// A body of any length that is nowhere held as a whole.
+#[derive(Debug)]
+pub(crate) struct Repeated {
+    piece: Bytes,
+    left: u64,
+    /// With so many bytes left it breaks off.
+    cut_at: Option<u64>,
+}
+
+impl Repeated {
+    fn next(&mut self) -> Option<Result<Frame<Bytes>, HangUp>> {
+        if self.cut_at.is_some_and(|at| self.left <= at) {
+            return Some(Err(HangUp));
+        }
+        let length = usize::try_from(self.left).map_or(self.piece.len(), |left| left.min(self.piece.len()));
+        self.left -= length as u64;
+        (length > 0).then(|| Ok(Frame::data(self.piece.slice(..length))))
     }
 }
 
@@ -57,46 +93,42 @@ pub(crate) enum Step {
 
 /// The steps of a stream: a gap before every chunk but the first, and perhaps a mishap in the middle.
 ///
-/// Chunks without a gap between them go out in one piece.
+/// Each event is a chunk of HTTP's of its own, as providers send them; those without a gap between them are written
+/// together. `last` is the event that tells of an error in the middle.
 pub(crate) fn stream_steps(
     events: &Events,
     chunks: usize,
     mishap: Option<Mishap>,
-    complaint: &[u8],
+    last: &Bytes,
     mut gap: impl FnMut() -> Duration,
 ) -> Vec<Step> {
-    // The first event names the role, then come the chunks: so half of the chunks are before the middle.
-    let middle = events.ranges.len() / 2;
-    let mut steps = Vec::new();
-    let mut sent = 0;
-    let mut wait = |steps: &mut Vec<Step>, until: usize, pause: Duration| {
+    // Half of the chunks, rounded up, are before the middle.
+    let middle = events.first_chunk + chunks.div_ceil(2);
+    let gaps = events.first_chunk + 1..events.first_chunk + chunks;
+    let mut steps = Vec::with_capacity(events.ranges.len());
+    let wait = |steps: &mut Vec<Step>, pause: Duration| {
         if !pause.is_zero() {
-            steps.extend([Step::Send(events.bytes.slice(sent..until)), Step::Wait(pause)]);
-            sent = until;
+            steps.push(Step::Wait(pause));
         }
     };
     for (place, range) in events.ranges.iter().enumerate() {
-        if (2..=chunks).contains(&place) {
-            wait(&mut steps, range.start, gap());
+        if gaps.contains(&place) {
+            wait(&mut steps, gap());
         }
-        if place != middle {
-            continue;
-        }
-        match mishap {
-            Some(Mishap::Stall(pause)) => wait(&mut steps, range.start, pause),
+        match mishap.filter(|_| place == middle) {
+            Some(Mishap::Stall(pause)) => wait(&mut steps, pause),
             Some(Mishap::Cut) => {
-                steps.extend([Step::Send(events.bytes.slice(sent..range.start)), Step::Flush, Step::HangUp]);
+                steps.extend([Step::Flush, Step::HangUp]);
                 return steps;
             }
             Some(Mishap::InBand) => {
-                let event = [b"data: ", complaint, b"\n\n"].concat();
-                steps.extend([Step::Send(events.bytes.slice(sent..range.start)), Step::Send(event.into())]);
+                steps.push(Step::Send(last.clone()));
                 return steps;
             }
             Some(Mishap::Error | Mishap::Overloaded | Mishap::CutShort) | None => {}
         }
+        steps.push(Step::Send(events.bytes.slice(range.clone())));
     }
-    steps.push(Step::Send(events.bytes.slice(sent..)));
     steps
 }
 
@@ -125,6 +157,7 @@ impl Body for AnswerBody {
         match self.get_mut() {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Repeated(body) => Poll::Ready(body.next()),
             Self::Paced(paced) => paced.poll(context),
         }
     }
@@ -132,6 +165,7 @@ impl Body for AnswerBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_empty(),
+            Self::Repeated(body) => body.left == 0,
             Self::Paced(_) => false,
         }
     }
@@ -139,6 +173,7 @@ impl Body for AnswerBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Repeated(body) => SizeHint::with_exact(body.left),
             Self::Paced(paced) => paced.promised,
         }
     }
@@ -175,36 +210,47 @@ mod tests {
 
     /// A role, four chunks and an end.
     fn events() -> Events {
-        Events { bytes: Bytes::from_static(b"r1234e"), ranges: (0..6).map(|at| at..at + 1).collect() }
+        Events {
+            bytes: Bytes::from_static(b"r1234e"),
+            ranges: (0..6).map(|at| at..at + 1).collect(),
+            first_chunk: 1,
+        }
     }
 
     fn steps(mishap: Option<Mishap>, gap: Duration) -> Vec<Step> {
-        stream_steps(&events(), 4, mishap, b"E", || gap)
+        stream_steps(&events(), 4, mishap, &Bytes::from_static(b"E"), || gap)
     }
 
     fn send(bytes: &'static str) -> Step {
         Step::Send(Bytes::from_static(bytes.as_bytes()))
     }
 
+    fn sends(events: &'static str) -> impl Iterator<Item = Step> {
+        (0..events.len()).map(|place| send(&events[place..=place]))
+    }
+
     #[test]
-    fn without_gaps_a_stream_is_one_piece() {
-        assert_eq!(steps(None, Duration::ZERO), [send("r1234e")]);
+    fn every_event_is_a_chunk_of_its_own() {
+        assert_eq!(steps(None, Duration::ZERO), sends("r1234e").collect::<Vec<_>>());
     }
 
     #[test]
     fn gaps_are_between_chunks_only() {
         let wait = || Step::Wait(GAP);
-        assert_eq!(steps(None, GAP), [send("r1"), wait(), send("2"), wait(), send("3"), wait(), send("4e")]);
+        let paced =
+            [send("r"), send("1"), wait(), send("2"), wait(), send("3"), wait(), send("4"), send("e")];
+        assert_eq!(steps(None, GAP), paced);
     }
 
     #[test]
     fn mishaps_come_in_the_middle() {
         let stall = Duration::from_secs(30);
+        let after_half = |rest: Vec<Step>| sends("r12").chain(rest).collect::<Vec<_>>();
         assert_eq!(
             steps(Some(Mishap::Stall(stall)), Duration::ZERO),
-            [send("r12"), Step::Wait(stall), send("34e")]
+            after_half([Step::Wait(stall)].into_iter().chain(sends("34e")).collect())
         );
-        assert_eq!(steps(Some(Mishap::Cut), Duration::ZERO), [send("r12"), Step::Flush, Step::HangUp]);
-        assert_eq!(steps(Some(Mishap::InBand), Duration::ZERO), [send("r12"), send("data: E\n\n")]);
+        assert_eq!(steps(Some(Mishap::Cut), Duration::ZERO), after_half(vec![Step::Flush, Step::HangUp]));
+        assert_eq!(steps(Some(Mishap::InBand), Duration::ZERO), after_half(vec![send("E")]));
     }
 }

@@ -18,9 +18,26 @@ const MASKED_KEY_CHARS_MIN: usize = 12;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Complaint {
     pub(crate) status: StatusCode,
+    pub(crate) cause: Cause,
+    /// After how long the call may come again, if that is known and callers are to be told.
+    pub(crate) wait: Option<Duration>,
     kind: &'static str,
     code: Option<&'static str>,
-    message: String,
+    pub(crate) message: String,
+}
+
+/// What a complaint is about, whoever words it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cause {
+    BadKey,
+    MoneyGone,
+    Disabled,
+    Throttled,
+    TooLarge,
+    UnknownModel,
+    BadRequest,
+    ServerError,
+    Overloaded,
 }
 
 impl Complaint {
@@ -43,6 +60,8 @@ impl Complaint {
     pub(crate) fn no_key() -> Self {
         Self {
             status: StatusCode::UNAUTHORIZED,
+            cause: Cause::BadKey,
+            wait: None,
             kind: "invalid_request_error",
             code: None,
             message:
@@ -55,6 +74,8 @@ impl Complaint {
     pub(crate) fn bad_key(secret: &str) -> Self {
         Self {
             status: StatusCode::UNAUTHORIZED,
+            cause: Cause::BadKey,
+            wait: None,
             kind: "invalid_request_error",
             code: Some("invalid_api_key"),
             message: format!(
@@ -68,6 +89,8 @@ impl Complaint {
     pub(crate) fn money_gone() -> Self {
         Self {
             status: StatusCode::TOO_MANY_REQUESTS,
+            cause: Cause::MoneyGone,
+            wait: None,
             kind: "insufficient_quota",
             code: Some("insufficient_quota"),
             message: "You exceeded your current quota, please check your plan and billing details. For more \
@@ -80,6 +103,8 @@ impl Complaint {
     pub(crate) fn disabled() -> Self {
         Self {
             status: StatusCode::FORBIDDEN,
+            cause: Cause::Disabled,
+            wait: None,
             kind: "access_terminated",
             code: Some("access_terminated"),
             message:
@@ -110,12 +135,16 @@ impl Complaint {
             Dimension::Requests => "requests",
             Dimension::Tokens | Dimension::InputTokens | Dimension::OutputTokens => "tokens",
         };
-        Self { status: StatusCode::TOO_MANY_REQUESTS, kind, code: Some("rate_limit_exceeded"), message }
+        let cause = if until.is_some() { Cause::Throttled } else { Cause::TooLarge };
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        Self { status, cause, wait, kind, code: Some("rate_limit_exceeded"), message }
     }
 
     pub(crate) fn unknown_model(model: &str) -> Self {
         Self {
             status: StatusCode::NOT_FOUND,
+            cause: Cause::UnknownModel,
+            wait: None,
             kind: "invalid_request_error",
             code: Some("model_not_found"),
             message: format!("The model `{model}` does not exist or you do not have access to it."),
@@ -154,12 +183,15 @@ impl Complaint {
     }
 
     fn bad_request(status: StatusCode) -> Self {
-        Self { status, kind: "invalid_request_error", code: None, message: String::new() }
+        let (cause, kind) = (Cause::BadRequest, "invalid_request_error");
+        Self { status, cause, wait: None, kind, code: None, message: String::new() }
     }
 
     pub(crate) fn server_error() -> Self {
         Self {
             status: StatusCode::INTERNAL_SERVER_ERROR,
+            cause: Cause::ServerError,
+            wait: None,
             kind: "server_error",
             code: None,
             message: "The server had an error while processing your request. Sorry about that!".to_owned(),
@@ -169,6 +201,8 @@ impl Complaint {
     pub(crate) fn overloaded() -> Self {
         Self {
             status: StatusCode::SERVICE_UNAVAILABLE,
+            cause: Cause::Overloaded,
+            wait: None,
             kind: "service_unavailable_error",
             code: Some("server_is_overloaded"),
             message:

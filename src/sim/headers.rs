@@ -7,18 +7,34 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
 use super::account::{Gauge, Gauges};
 use super::spec::HeaderStyle;
+use super::tongue::Tongue;
 
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
-const REQUESTS: GaugeNames = GaugeNames {
-    limit: HeaderName::from_static("x-ratelimit-limit-requests"),
-    remaining: HeaderName::from_static("x-ratelimit-remaining-requests"),
-    reset: HeaderName::from_static("x-ratelimit-reset-requests"),
-};
-const TOKENS: GaugeNames = GaugeNames {
-    limit: HeaderName::from_static("x-ratelimit-limit-tokens"),
-    remaining: HeaderName::from_static("x-ratelimit-remaining-tokens"),
-    reset: HeaderName::from_static("x-ratelimit-reset-tokens"),
-};
+/// Of requests and of tokens.
+const OPENAIS: [GaugeNames; 2] = [
+    GaugeNames {
+        limit: HeaderName::from_static("x-ratelimit-limit-requests"),
+        remaining: HeaderName::from_static("x-ratelimit-remaining-requests"),
+        reset: HeaderName::from_static("x-ratelimit-reset-requests"),
+    },
+    GaugeNames {
+        limit: HeaderName::from_static("x-ratelimit-limit-tokens"),
+        remaining: HeaderName::from_static("x-ratelimit-remaining-tokens"),
+        reset: HeaderName::from_static("x-ratelimit-reset-tokens"),
+    },
+];
+const ANTHROPICS: [GaugeNames; 2] = [
+    GaugeNames {
+        limit: HeaderName::from_static("anthropic-ratelimit-requests-limit"),
+        remaining: HeaderName::from_static("anthropic-ratelimit-requests-remaining"),
+        reset: HeaderName::from_static("anthropic-ratelimit-requests-reset"),
+    },
+    GaugeNames {
+        limit: HeaderName::from_static("anthropic-ratelimit-tokens-limit"),
+        remaining: HeaderName::from_static("anthropic-ratelimit-tokens-remaining"),
+        reset: HeaderName::from_static("anthropic-ratelimit-tokens-reset"),
+    },
+];
 
 struct GaugeNames {
     limit: HeaderName,
@@ -26,14 +42,31 @@ struct GaugeNames {
     reset: HeaderName,
 }
 
-/// Adds what is left of the limits.
-pub(crate) fn tell_gauges(headers: &mut HeaderMap, gauges: &Gauges) {
-    for (gauge, names) in [(gauges.requests, REQUESTS), (gauges.tokens, TOKENS)] {
+/// Adds what is left of the limits. Gemini tells nothing of that.
+pub(crate) fn tell_gauges(headers: &mut HeaderMap, tongue: Tongue, gauges: &Gauges, wall_now: SystemTime) {
+    let names = match tongue {
+        Tongue::OpenAi => OPENAIS,
+        Tongue::Anthropic => ANTHROPICS,
+        Tongue::Gemini => return,
+    };
+    for (gauge, names) in [gauges.requests, gauges.tokens].into_iter().zip(names) {
         let Some(Gauge { limit, remaining, reset }) = gauge else { continue };
         headers.insert(names.limit, HeaderValue::from(limit));
         headers.insert(names.remaining, HeaderValue::from(remaining));
-        insert_text(headers, names.reset, &go_duration(reset));
+        let reset = match tongue {
+            Tongue::OpenAi | Tongue::Gemini => go_duration(reset),
+            Tongue::Anthropic => date(wall_now + reset),
+        };
+        insert_text(headers, names.reset, &reset);
     }
+}
+
+/// As RFC 3339 has it, to the next whole second.
+fn date(at: SystemTime) -> String {
+    jiff::Timestamp::try_from(at + Duration::from_nanos(999_999_999))
+        .ok()
+        .and_then(|at| jiff::Timestamp::from_second(at.as_second()).ok())
+        .map_or_else(String::new, |at| at.to_string())
 }
 
 /// Adds how long to stay away. Times are rounded up: whoever obeys is never refused for coming too early.
@@ -145,10 +178,24 @@ mod tests {
     fn gauges_of_limits_that_are_not_there_are_left_out() {
         let mut headers = HeaderMap::new();
         let gauge = Gauge { limit: 300, remaining: 4, reset: millis(200) };
-        tell_gauges(&mut headers, &Gauges { requests: Some(gauge), tokens: None });
+        let gauges = Gauges { requests: Some(gauge), tokens: None };
+        tell_gauges(&mut headers, Tongue::OpenAi, &gauges, SystemTime::UNIX_EPOCH);
         assert_eq!(headers.len(), 3);
         assert_eq!(headers["x-ratelimit-limit-requests"], "300");
         assert_eq!(headers["x-ratelimit-remaining-requests"], "4");
         assert_eq!(headers["x-ratelimit-reset-requests"], "200ms");
+    }
+
+    #[test]
+    fn anthropics_gauges_name_dates_and_gemini_has_none() {
+        let told = |tongue| {
+            let mut headers = HeaderMap::new();
+            let gauge = Gauge { limit: 300, remaining: 4, reset: millis(200) };
+            let gauges = Gauges { requests: None, tokens: Some(gauge) };
+            tell_gauges(&mut headers, tongue, &gauges, SystemTime::UNIX_EPOCH + millis(784_111_777_000));
+            headers
+        };
+        assert_eq!(told(Tongue::Anthropic)["anthropic-ratelimit-tokens-reset"], "1994-11-06T08:49:38Z");
+        assert_eq!(told(Tongue::Gemini).len(), 0);
     }
 }

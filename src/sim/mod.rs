@@ -1,8 +1,7 @@
 //! A simulated provider, for tests, demonstrations, measurements and people who want to try things.
 //!
-//! It is a real HTTP/1.1 server that speaks OpenAI's chat completions (plain
-//! and streamed), embeddings and list of models. It has any number of keys,
-//! each with limits that are counted exactly; it fails on request, by chance or
+//! It is a real HTTP/1.1 server that speaks OpenAI's API, and Anthropic's
+//! messages and Gemini's content beside it. It has any number of keys, each with limits that are counted exactly; it fails on request, by chance or
 //! by a script of events in time; and its [`Ledger`] tells what it accepted and
 //! what it refused, per key and per request id.
 //!
@@ -27,9 +26,15 @@
 //!
 //! | path | what it does |
 //! |---|---|
-//! | `POST /v1/chat/completions` | answers, plain or streamed |
-//! | `POST /v1/embeddings` | one vector of eight numbers for each input |
-//! | `GET /v1/models` | lists the models; checks the key and costs nothing |
+//! | `POST /v1/chat/completions` | answers, plain or streamed; calls a function if it must |
+//! | `POST /v1/completions`, `/v1/responses` | the same in those shapes |
+//! | `POST /v1/embeddings` | one vector of eight numbers for each input, as numbers or in base64 |
+//! | `POST /v1/audio/speech` | some bytes |
+//! | `POST /v1/files` | counts what it is sent, holding none of it |
+//! | `GET /v1/files/bytes-N/content` | a file of N bytes |
+//! | `GET /v1/models`, `/v1/models/{id}` | lists the models; checks the key and costs nothing |
+//! | `POST /v1/messages` | Anthropic's messages, plain or streamed |
+//! | `POST /v1beta/models/{id}:generateContent`, `:streamGenerateContent` | Gemini's content, plain or streamed |
 //! | `GET /ledger` | the books; with `?requests=1` also per `x-request-id` |
 //! | `GET /healthz` | says that it is up, whatever the script plays |
 //!
@@ -51,10 +56,12 @@ mod books;
 mod complaint;
 mod fault;
 pub mod file;
+mod foreign;
 mod headers;
 mod latency;
 mod ledger;
 mod limit;
+mod paths;
 mod peak;
 mod run;
 mod script;
@@ -62,6 +69,7 @@ mod server;
 mod service;
 mod snippet;
 mod spec;
+mod tongue;
 
 pub use fault::FaultRates;
 pub use latency::{BadLatency, Latency};

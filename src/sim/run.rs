@@ -23,10 +23,10 @@ use super::spec::{Charge, Conduct, HeaderStyle, SimSpec};
 /// What a call wants.
 #[derive(Debug)]
 pub(crate) enum Work<'a> {
-    /// A completion or embeddings.
+    /// Something that costs quota.
     Ask(Ask<'a>),
-    /// The list of models.
-    List,
+    /// The list of models, or one of them.
+    List(Option<&'a str>),
     /// Something that can't be done.
     Nonsense(Complaint),
 }
@@ -166,17 +166,24 @@ impl Run {
             Conduct::Valid | Conduct::OutOfMoney => {}
         }
         let ask = match &call.work {
-            Work::List => return (Outcome::Listed, Ruling::Listed),
+            Work::List(Some(model)) if !self.knows(model) => {
+                return refused(Outcome::UnknownModel, Complaint::unknown_model(model));
+            }
+            Work::List(_) => return (Outcome::Listed, Ruling::Listed),
             Work::Nonsense(complaint) => return refused(Outcome::BadRequest, complaint.clone()),
             Work::Ask(ask) => ask,
         };
         if conduct == Conduct::OutOfMoney {
             return refused(Outcome::MoneyGone, Complaint::money_gone());
         }
-        if !self.spec.models.is_empty() && !self.spec.models.iter().any(|model| *model == ask.model) {
+        if !ask.model.is_empty() && !self.knows(&ask.model) {
             return refused(Outcome::UnknownModel, Complaint::unknown_model(&ask.model));
         }
         self.admit(now, number, key, ask, &weather)
+    }
+
+    fn knows(&self, model: &str) -> bool {
+        self.spec.models.is_empty() || self.spec.models.iter().any(|known| known == model)
     }
 
     fn admit(

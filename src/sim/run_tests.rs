@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use keywheel_actors::spec::MINUTE;
 
-use super::super::ask::Form;
+use super::super::ask::{Form, Manner};
 use super::super::spec::{KeySpec, LimitSpec};
 use super::*;
 
@@ -15,7 +15,7 @@ fn send(run: &Run, at_ms: u64, secret: &str) -> Outcome {
 
 fn send_as(run: &Run, at_ms: u64, secret: &str, id: Option<&str>) -> Outcome {
     let before = run.ledger(Moment::ZERO);
-    let ask = Ask { model: Cow::Borrowed("m"), prompt: "[]", max_tokens: 9, form: Form::Chat };
+    let ask = Ask { max_tokens: 9, ..Ask::plain(Cow::Borrowed("m"), "[]", Form::Chat(Manner::Whole)) };
     let request_id = id.map(str::as_bytes);
     run.decide(millis_in(at_ms), &Call { secret: Some(secret), request_id, work: Work::Ask(ask) });
     let after = run.ledger(Moment::ZERO);

@@ -6,18 +6,22 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use keywheel_actors::clock::{Clock, Moment};
+use ring::digest;
 use serde_json::json;
 
-use super::answer::{Length, Scribe, embeddings, write_json_string};
-use super::ask::{Ask, Form};
+use super::answer::{Events, Length, Scribe, download, file_object, speech, write_json_string};
+use super::ask::{Ask, Form, Manner, Received};
 use super::body::{AnswerBody, HangUp, stream_steps};
 use super::complaint::Complaint;
 use super::fault::Mishap;
+use super::foreign::Named;
 use super::headers::{tell_gauges, tell_wait};
+use super::paths::{Sent, is_upload, work};
 use super::run::{Call, Decision, Ruling, Run, Work};
+use super::tongue::Tongue;
 
 /// Larger bodies are answered with 413; OpenAI's own limit is not published, Anthropic's is 32 MB.
 const BODY_BYTES_MAX: usize = 32 << 20;
@@ -25,6 +29,8 @@ const BODY_BYTES_MAX: usize = 32 << 20;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
+const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
+const SOUND: HeaderValue = HeaderValue::from_static("audio/mpeg");
 
 /// The model that is listed if the spec lists none.
 const ANY_MODEL: &str = "sim";
@@ -46,29 +52,36 @@ pub(crate) async fn answer(
 ) -> Result<Response<AnswerBody>, HangUp> {
     let (head, body) = request.into_parts();
     match (&head.method, head.uri.path()) {
-        (&Method::GET, "/healthz") => return Ok(json_answer(StatusCode::OK, "{\"status\":\"up\"}")),
+        (&Method::GET, "/healthz") => return Ok(json_answer("{\"status\":\"up\"}")),
         (&Method::GET, "/ledger") => return Ok(ledger(&era, head.uri.query())),
         _ => {}
     }
-    let body = read(body).await?;
-    let work = work(&head.method, head.uri.path(), body.as_ref());
-    let secret = bearer(&head.headers);
+    let path = head.uri.path();
+    let tongue = Tongue::of(path);
+    let sent = if is_upload(&head.method, path) { count(body).await? } else { read(body).await? };
     let request_id = head.headers.get(REQUEST_ID);
     let now = era.clock.now();
-    let call = Call { secret, request_id: request_id.map(HeaderValue::as_bytes), work };
+    let call = Call {
+        secret: tongue.secret(&head.headers),
+        request_id: request_id.map(HeaderValue::as_bytes),
+        work: work(&head.method, path, &sent),
+    };
     let Decision { number, ruling } = era.run.decide(now, &call);
 
     let mut answer = match ruling {
         Ruling::HangUp => return Err(HangUp),
         Ruling::Refused { complaint, gauges, wait } => {
-            let mut answer = complaint_answer(&complaint);
-            tell_gauges(answer.headers_mut(), &gauges);
-            if let Some(wait) = wait {
+            let mut answer = complaint_answer(&complaint, tongue);
+            tell_gauges(answer.headers_mut(), tongue, &gauges, era.clock.wall(now));
+            if let Some(wait) = wait.filter(|_| tongue != Tongue::Gemini) {
                 tell_wait(answer.headers_mut(), era.run.spec().headers, wait, era.clock.wall(now));
             }
             answer
         }
-        Ruling::Listed => models(&era.run.spec().models),
+        Ruling::Listed => {
+            let Work::List(model) = call.work else { return Err(HangUp) };
+            model.map_or_else(|| models(&era.run.spec().models), |model| json_answer(model_object(model)))
+        }
         Ruling::Taken { delay, mishap, gauges, mut rng, bill } => {
             // Only an ask is ever taken.
             let Work::Ask(ask) = &call.work else { return Err(HangUp) };
@@ -81,53 +94,45 @@ pub(crate) async fn answer(
                 era.run.settle(era.clock.now(), bill, scribe.used(ask));
             }
             let mut answer = taken(&era, scribe, ask, mishap, &mut rng);
-            tell_gauges(answer.headers_mut(), &gauges);
+            tell_gauges(answer.headers_mut(), tongue, &gauges, era.clock.wall(now));
             answer
         }
     };
     let request_id = request_id.cloned().or_else(|| HeaderValue::try_from(format!("req-sim-{number}")).ok());
-    answer.headers_mut().extend(request_id.map(|id| (REQUEST_ID, id)));
+    answer.headers_mut().extend(request_id.map(|id| (tongue.request_id(), id)));
     Ok(answer)
 }
 
-/// The whole body. `Err` inside: it is too long.
-async fn read(body: Incoming) -> Result<Result<Bytes, Complaint>, HangUp> {
+/// The whole body.
+async fn read(body: Incoming) -> Result<Sent, HangUp> {
     match Limited::new(body, BODY_BYTES_MAX).collect().await {
-        Ok(body) => Ok(Ok(body.to_bytes())),
-        Err(error) if error.is::<LengthLimitError>() => Ok(Err(Complaint::body_too_large(BODY_BYTES_MAX))),
+        Ok(body) => Ok(Sent::Whole(body.to_bytes())),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Ok(Sent::TooLong(Complaint::body_too_large(BODY_BYTES_MAX)))
+        }
         // The caller is gone in the middle of its own request.
         Err(_) => Err(HangUp),
     }
 }
 
-fn work<'a>(method: &Method, path: &str, body: Result<&'a Bytes, &Complaint>) -> Work<'a> {
-    let read: fn(&'a [u8]) -> serde_json::Result<Ask<'a>> = match (method, path) {
-        (&Method::GET, "/v1/models") => return Work::List,
-        (&Method::POST, "/v1/chat/completions") => Ask::chat,
-        (&Method::POST, "/v1/embeddings") => Ask::embeddings,
-        (_, "/v1/models" | "/v1/chat/completions" | "/v1/embeddings") => {
-            return Work::Nonsense(Complaint::wrong_method(method.as_str(), path));
-        }
-        _ => return Work::Nonsense(Complaint::unknown_path(method.as_str(), path)),
-    };
-    match body.map(|body| read(body)) {
-        Ok(Ok(ask)) => Work::Ask(ask),
-        Ok(Err(error)) => Work::Nonsense(Complaint::bad_body(&error)),
-        Err(complaint) => Work::Nonsense(complaint.clone()),
+/// How much the body is. It is nowhere held.
+async fn count(mut body: Incoming) -> Result<Sent, HangUp> {
+    let mut sha256 = digest::Context::new(&digest::SHA256);
+    let mut bytes = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| HangUp)?.into_data() else { continue };
+        sha256.update(&data);
+        bytes += data.len() as u64;
     }
-}
-
-/// The bearer token.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    let sha256 = sha256.finish().as_ref().try_into().map_err(|_| HangUp)?;
+    Ok(Sent::Counted(Received { bytes, sha256 }))
 }
 
 /// A stalled stream is silent in its middle, anything else before its beginning.
 fn stall_before(ask: &Ask<'_>, mishap: Option<Mishap>) -> Duration {
-    match (ask.form, mishap) {
-        (Form::Chat | Form::Embeddings, Some(Mishap::Stall(pause))) => pause,
-        (Form::ChatStream(_), Some(Mishap::Stall(_)))
+    match (ask.form.manner(), mishap) {
+        (Manner::Whole, Some(Mishap::Stall(pause))) => pause,
+        (Manner::Stream(_), Some(Mishap::Stall(_)))
         | (
             _,
             Some(Mishap::Error | Mishap::Overloaded | Mishap::Cut | Mishap::InBand | Mishap::CutShort) | None,
@@ -154,29 +159,64 @@ fn taken(
     mishap: Option<Mishap>,
     rng: &mut fastrand::Rng,
 ) -> Response<AnswerBody> {
+    let tongue = ask.form.tongue();
     match mishap {
-        Some(Mishap::Error) => return complaint_answer(&Complaint::server_error()),
-        Some(Mishap::Overloaded) => return complaint_answer(&Complaint::overloaded()),
+        Some(Mishap::Error) => return complaint_answer(&Complaint::server_error(), tongue),
+        Some(Mishap::Overloaded) => return complaint_answer(&Complaint::overloaded(), tongue),
         Some(Mishap::Cut | Mishap::Stall(_) | Mishap::InBand | Mishap::CutShort) | None => {}
     }
-    let bytes = match ask.form {
-        Form::Chat => scribe.chat(ask),
-        Form::Embeddings => embeddings(ask),
-        Form::ChatStream(usage) => {
-            let pace = era.run.spec().pace;
-            let events = scribe.chat_events(ask, usage);
-            let complaint = Complaint::server_error().body();
-            let steps = stream_steps(&events, pace.chunks, mishap, &complaint, || pace.chunk_gap.draw(rng));
-            return response(StatusCode::OK, EVENT_STREAM, AnswerBody::stream(steps));
+    let json = |bytes: Bytes| (JSON, AnswerBody::Whole(bytes));
+    let (kind, body) = match ask.form {
+        Form::Chat(Manner::Whole) => json(scribe.chat(ask)),
+        Form::Completion(Manner::Whole) => json(scribe.completion(ask)),
+        Form::Response(Manner::Whole) => json(scribe.response(ask)),
+        Form::Message(Manner::Whole) => json(scribe.message(ask)),
+        Form::Generation(Manner::Whole) => json(scribe.generation(ask)),
+        Form::Embeddings(encoding) => json(Scribe::embeddings(ask, encoding)),
+        Form::Upload(received) => json(file_object(scribe.call, scribe.created, &received)),
+        Form::Download(bytes) => (OCTETS, download(bytes)),
+        Form::Speech => (SOUND, speech()),
+        Form::Chat(Manner::Stream(usage)) => {
+            return stream(era, ask, &scribe.chat_events(ask, usage), Named::No, mishap, rng);
+        }
+        Form::Completion(Manner::Stream(usage)) => {
+            return stream(era, ask, &scribe.completion_events(ask, usage), Named::No, mishap, rng);
+        }
+        Form::Response(Manner::Stream(_)) => {
+            return stream(era, ask, &scribe.response_events(ask), Named::Response, mishap, rng);
+        }
+        Form::Message(Manner::Stream(_)) => {
+            return stream(era, ask, &scribe.message_events(ask), Named::Message, mishap, rng);
+        }
+        Form::Generation(Manner::Stream(_)) => {
+            return stream(era, ask, &scribe.generation_events(ask), Named::No, mishap, rng);
         }
     };
     match mishap {
-        Some(Mishap::Cut) => response(StatusCode::OK, JSON, AnswerBody::cut(&bytes)),
-        Some(Mishap::InBand) => json_answer(StatusCode::OK, Complaint::server_error().body()),
+        Some(Mishap::Cut) => response(StatusCode::OK, kind, body.broken_off()),
+        Some(Mishap::InBand) => json_answer(Complaint::server_error().told(tongue).1),
         Some(Mishap::Error | Mishap::Overloaded | Mishap::Stall(_) | Mishap::CutShort) | None => {
-            json_answer(StatusCode::OK, bytes)
+            response(StatusCode::OK, kind, body)
         }
     }
+}
+
+fn stream(
+    era: &Era,
+    ask: &Ask<'_>,
+    events: &Events,
+    named: Named,
+    mishap: Option<Mishap>,
+    rng: &mut fastrand::Rng,
+) -> Response<AnswerBody> {
+    let pace = era.run.spec().pace;
+    let last = match mishap {
+        Some(Mishap::InBand) => Complaint::server_error().event(named, ask.form.tongue()),
+        Some(Mishap::Error | Mishap::Overloaded | Mishap::Cut | Mishap::Stall(_) | Mishap::CutShort)
+        | None => Bytes::new(),
+    };
+    let steps = stream_steps(events, pace.chunks, mishap, &last, || pace.chunk_gap.draw(rng));
+    response(StatusCode::OK, EVENT_STREAM, AnswerBody::stream(steps))
 }
 
 fn models(models: &[String]) -> Response<AnswerBody> {
@@ -187,12 +227,17 @@ fn models(models: &[String]) -> Response<AnswerBody> {
         if place > 0 {
             body.push(b',');
         }
-        body.extend_from_slice(br#"{"object":"model","created":0,"owned_by":"sim","id":"#);
-        write_json_string(&mut body, model);
-        body.push(b'}');
+        body.extend_from_slice(&model_object(model));
     }
     body.extend_from_slice(b"]}");
-    json_answer(StatusCode::OK, body)
+    json_answer(body)
+}
+
+fn model_object(model: &str) -> Vec<u8> {
+    let mut body = br#"{"object":"model","created":0,"owned_by":"sim","id":"#.to_vec();
+    write_json_string(&mut body, model);
+    body.push(b'}');
+    body
 }
 
 fn ledger(era: &Era, query: Option<&str>) -> Response<AnswerBody> {
@@ -200,20 +245,21 @@ fn ledger(era: &Era, query: Option<&str>) -> Response<AnswerBody> {
     let with_requests = query.is_some_and(|query| query.split('&').any(|part| part == "requests=1"));
     let ledger = if with_requests { era.run.ledger_with_requests(now) } else { era.run.ledger(now) };
     match serde_json::to_vec(&ledger) {
-        Ok(body) => json_answer(StatusCode::OK, body),
-        Err(error) => json_answer(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            json!({"error": {"message": error.to_string()}}).to_string(),
-        ),
+        Ok(body) => json_answer(body),
+        Err(error) => {
+            let body = json!({"error": {"message": error.to_string()}}).to_string();
+            response(StatusCode::INTERNAL_SERVER_ERROR, JSON, AnswerBody::Whole(body.into()))
+        }
     }
 }
 
-fn complaint_answer(complaint: &Complaint) -> Response<AnswerBody> {
-    json_answer(complaint.status, complaint.body())
+fn complaint_answer(complaint: &Complaint, tongue: Tongue) -> Response<AnswerBody> {
+    let (status, body) = complaint.told(tongue);
+    response(status, JSON, AnswerBody::Whole(body))
 }
 
-fn json_answer(status: StatusCode, body: impl Into<Bytes>) -> Response<AnswerBody> {
-    response(status, JSON, AnswerBody::Whole(body.into()))
+fn json_answer(body: impl Into<Bytes>) -> Response<AnswerBody> {
+    response(StatusCode::OK, JSON, AnswerBody::Whole(body.into()))
 }
 
 fn response(status: StatusCode, content_type: HeaderValue, body: AnswerBody) -> Response<AnswerBody> {
