@@ -91,7 +91,7 @@ pub enum HoldBack {
     /// All until its first content.
     #[default]
     FirstContent,
-    /// All of it.
+    /// All of it, up to 64 MiB.
     Full,
 }
 

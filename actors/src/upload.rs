@@ -21,13 +21,19 @@ pub struct Upload {
 struct Inner {
     length: Option<u64>,
     is_spent: AtomicBool,
+    is_whole: AtomicBool,
     source: Mutex<Source>,
 }
 
 impl Upload {
     /// What `source` brings; its `length` in bytes, if that is known.
     pub fn new(source: impl Stream<Item = io::Result<Bytes>> + Send + 'static, length: Option<u64>) -> Self {
-        let inner = Inner { length, is_spent: AtomicBool::new(false), source: Mutex::new(Box::pin(source)) };
+        let inner = Inner {
+            length,
+            is_spent: AtomicBool::new(false),
+            is_whole: AtomicBool::new(false),
+            source: Mutex::new(Box::pin(source)),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -41,12 +47,20 @@ impl Upload {
         self.inner.is_spent.load(Ordering::Acquire)
     }
 
+    /// Whether all of it has been taken.
+    pub fn is_whole(&self) -> bool {
+        self.inner.is_whole.load(Ordering::Acquire)
+    }
+
     /// The next piece.
     pub(crate) fn poll_piece(&self, task: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         let mut source = self.inner.source.lock().unwrap_or_else(PoisonError::into_inner);
         let polled = source.as_mut().poll_next(task);
         if polled.is_ready() {
             self.inner.is_spent.store(true, Ordering::Release);
+        }
+        if matches!(polled, Poll::Ready(None)) {
+            self.inner.is_whole.store(true, Ordering::Release);
         }
         polled
     }

@@ -308,9 +308,15 @@ async fn exchange(
     }
     let clock = line.hub.clock;
     let by = limits.first_content.min(limits.deadline);
+    let upload = call.upload.clone();
     let response = match timeout_at(clock.instant(by), line.hub.upstream.call(call)).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => return Progress::Failed(transport_fault(line, &error), None),
+        // Who waits for the end of a request owes no answer yet.
+        Err(_) if upload.is_some_and(|upload| !upload.is_whole()) => {
+            let fault = Fault::new(Reason::CallerMistake, "the upload didn't end in time");
+            return Progress::Failed(fault, None);
+        }
         Err(_) => return limits.overrun(clock.now(), "no answer came in time").into(),
     };
     let Response { status, mut headers, body } = response;

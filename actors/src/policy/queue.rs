@@ -10,8 +10,8 @@ use crate::clock::Moment;
 use crate::id::{CallerId, Model};
 use crate::request::Priority;
 
-/// Every so many jobs of a lane it is the turn of the lowest priority that waits: it goes slowly then, but on.
-const LOWEST_EVERY: u32 = 8;
+/// Every so many jobs of a lane it is the turn of a lower priority, of each in turn: it goes slowly then, but on.
+const LOWER_EVERY: u32 = 8;
 
 /// Empty lanes are kept up to this number; callers may name any model.
 const LANES_KEPT: usize = 64;
@@ -69,7 +69,13 @@ impl Lane {
     /// The class whose turn it is, of those that aren't empty.
     fn turn(&self) -> Option<usize> {
         let mut waiting = (0..self.classes.len()).filter(|class| !self.classes[*class].is_empty());
-        if self.served % LOWEST_EVERY == LOWEST_EVERY - 1 { waiting.next_back() } else { waiting.next() }
+        let highest = waiting.next();
+        if self.served % LOWER_EVERY < LOWER_EVERY - 1 {
+            return highest;
+        }
+        let lower: Vec<usize> = waiting.collect();
+        let turn = (self.served / LOWER_EVERY) as usize % lower.len().max(1);
+        lower.get(turn).copied().or(highest)
     }
 }
 
@@ -362,10 +368,11 @@ mod tests {
         let of = |caller, priority| Ticket { priority, ..ticket(caller) };
         queue.push(100, of(1, Priority::Low)).unwrap();
         queue.push(50, of(1, Priority::Normal)).unwrap();
-        for job in 0..10 {
+        for job in 0..20 {
             queue.push(job, of(job.into(), Priority::High)).unwrap();
         }
-        assert_eq!(drain(&mut queue), [0, 1, 2, 3, 4, 5, 6, 100, 7, 8, 9, 50]);
+        let order = [0, 1, 2, 3, 4, 5, 6, 50, 7, 8, 9, 10, 11, 12, 13, 100, 14, 15, 16, 17, 18, 19];
+        assert_eq!(drain(&mut queue), order);
     }
 
     #[test]
