@@ -538,7 +538,7 @@ async fn traces_and_metrics_reach_a_collector() {
     let spans: Vec<Value> = messages
         .iter()
         .filter(|(path, _)| path == "/v1/traces")
-        .flat_map(|(_, message)| message["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().cloned())
+        .filter_map(|(_, message)| message["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().cloned())
         .flatten()
         .collect();
     assert_eq!(spans.len(), 2, "the request and its call: {messages:?}");

@@ -87,7 +87,9 @@ pub(crate) fn start_gateway(home: &Path, name: &str, config: &str) -> anyhow::Re
     let home = home.join(name);
     fs::create_dir_all(&home)?;
     fs::write(home.join("keywheel.toml"), config)?;
-    let process = Process::start(keywheel(&home).args(["serve", "--listen", "127.0.0.1:0", "--json"]))?;
+    let mut command = keywheel(&home);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--json"]).stderr(fs::File::create(home.join("log"))?);
+    let process = Process::start(&mut command)?;
     let start: serde_json::Value = serde_json::from_str(&process.line()?)?;
     let address = start["listening"].as_str().context("the gateway doesn't say where it listens")?;
     Ok(Contender { name: "keywheel serve", address: address_in(address)?, process })

@@ -223,9 +223,8 @@ impl Otlp {
                 // A collector that isn't there gets nothing.
                 let _ = sending.await;
             }
-            match metrics.await {
-                Ok(Err(error)) => tracing::warn!(%error, "metrics can't be sent"),
-                Ok(Ok(())) | Err(_) => {}
+            if let Ok(Err(error)) = metrics.await {
+                tracing::warn!(%error, "metrics can't be sent");
             }
         };
         if tokio::time::timeout(LAST_WITHIN, last).await.is_err() {
