@@ -358,7 +358,10 @@ fn who_looks_after_processes_and_numbers_is_answered() {
     running.session.tell_metrics(Arc::new(|| Box::pin(async { "keywheel_up 1\n".to_owned() })));
     let heard = told("/metrics");
     assert!(heard.ends_with("\r\n\r\nkeywheel_up 1\n"), "{heard}");
-    assert_eq!(header(&heard, "content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    assert_eq!(
+        header(&heard, "content-type"),
+        Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
+    );
 
     // Draining it lives, and isn't ready; whoever follows is told so, and that is the end of it.
     let mut stream = running.connect();

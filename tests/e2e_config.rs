@@ -107,9 +107,9 @@ fn variables_and_flags_stand_over_the_file() {
 #[test]
 fn what_is_probably_not_meant_is_a_warning() {
     let sim = Sim::start_on_thread(SimSpec::default()).expect("port 0 is always free");
-    let config =
-        format!("[server]\nlisten = \"127.0.0.1:8080\"\n{}", provider_toml(&sim.base_url(), sim.spec()));
+    let config = provider_toml(&sim.base_url(), sim.spec());
+    let config = config.replace("secret =", "rotation = { pick = \"fastest\" }\nsecret =");
     let desk = Desk::new(&config).with("in.jsonl", ROW);
     let ended = desk.run(&BATCH);
-    assert!(ended.exited(0).stderr.contains("this version does nothing with `[server]`"), "{}", ended.stderr);
+    assert!(ended.exited(0).stderr.contains("`pick` chooses among keys"), "{}", ended.stderr);
 }

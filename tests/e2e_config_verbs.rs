@@ -269,15 +269,16 @@ fn show_shows_every_field_of_the_schema_with_its_default() {
                 *compared += 1;
             }
             let is_section = field.get("properties").is_some() || field["items"].get("properties").is_some();
-            // `[server]` is read by nobody, so there is nothing to show of it.
-            assert!(is_section || !shown["origin"].is_null() || path == ".server", "{path} isn't shown");
+            assert!(is_section || !shown["origin"].is_null(), "{path} isn't shown");
             compare(field, shown, &path, compared);
             compare(&field["items"], &shown[0], &path, compared);
         }
     }
     let route = "[[route]]\nmodel = \"m\"\ncandidates = [\"openai/m\"]\n";
     let price = "[[price]]\nprovider = \"openai\"\nmodel = \"m\"\ninput = 1\noutput = 2\n";
-    let desk = Desk::new(&format!("{CONFIG}{route}{price}"));
+    let hash = format!("sha256:{}", "0".repeat(64));
+    let client = format!("[[server.client]]\nname = \"a\"\ntoken_hashes = [\"{hash}\"]\n");
+    let desk = Desk::new(&format!("{CONFIG}{route}{price}{client}"));
     let shown = run(&desk, &["config", "show", "--json"], &KEYS);
     let shown: Value = serde_json::from_str(&shown.exited(0).stdout).expect("JSON");
     let schema = run(&desk, &["config", "schema"], &[]);

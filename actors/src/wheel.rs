@@ -253,7 +253,10 @@ impl Wheel {
             }
         }
         self.remember().await;
-        if tokio::time::timeout(FAREWELLS_WITHIN, self.inner.drains.closed()).await.is_err() {
+        // Whoever drains may be on a runtime without a clock.
+        if self.inner.drains.receiver_count() > 0
+            && tokio::time::timeout(FAREWELLS_WITHIN, self.inner.drains.closed()).await.is_err()
+        {
             tracing::debug!("somebody who follows what happens doesn't hear of its end");
         }
         // Without Root the actors have stopped already.

@@ -77,6 +77,11 @@ pub(super) fn respond(
     laps.tell(&mut response);
     underway.answered(status.as_u16(), laps, served.attempts, served.fell_back);
     match body {
+        // Nobody asks an empty body for its end.
+        AnswerBody::Whole(bytes) if bytes.is_empty() => {
+            underway.end(Ending::Served, usage);
+            response.finish()
+        }
         AnswerBody::Whole(bytes) => response.body(Whole { bytes, usage, underway }),
         AnswerBody::Stream(body) => {
             underway.streams();

@@ -1,5 +1,6 @@
 //! What a client says about its request beside the request itself.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use actix_web::http::header::HeaderMap;
@@ -8,6 +9,7 @@ use keywheel_actors::unit::parse_duration;
 
 use super::headers::text;
 use super::refusal::Refusal;
+use crate::config::lookalike::hushed;
 
 /// How long the answer may take: `30s`, `500ms`, or a number of seconds.
 pub(super) const TIMEOUT: &str = "x-keywheel-timeout";
@@ -24,6 +26,8 @@ pub(super) fn request_id(headers: &HeaderMap) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(&byte);
     text(headers, REQUEST_ID)
         .filter(|id| !id.is_empty() && id.len() <= REQUEST_ID_BYTES_MAX && id.bytes().all(is_plain))
+        // A key may have been put in its place, and names are shown everywhere.
+        .filter(|id| matches!(hushed(id), Cow::Borrowed(_)))
         .map_or_else(|| format!("req_{:032x}", fastrand::u128(..)), str::to_owned)
 }
 
@@ -82,7 +86,7 @@ mod tests {
     #[test]
     fn a_client_may_name_its_request_as_long_as_the_name_is_one() {
         assert_eq!(request_id(&headers(REQUEST_ID, "row-7")), "row-7");
-        for forged in ["a b", "a\"b", "é", ""] {
+        for forged in ["a b", "a\"b", "é", "", "sk-proj-0123456789abcdef0123456789abcdef"] {
             assert!(request_id(&headers(REQUEST_ID, forged)).starts_with("req_"), "{forged}");
         }
         assert_ne!(request_id(&HeaderMap::new()), request_id(&HeaderMap::new()));

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// Request headers that providers are sent.
 ///
 /// Sources: the API references of OpenAI, Anthropic, Google and OpenRouter.
-const TO_PROVIDERS: [&str; 19] = [
+const TO_PROVIDERS: [&str; 16] = [
     "accept",
     "accept-language",
     "anthropic-beta",
@@ -21,9 +21,6 @@ const TO_PROVIDERS: [&str; 19] = [
     "content-type",
     "http-referer",
     "idempotency-key",
-    "if-match",
-    "if-modified-since",
-    "if-none-match",
     "openai-beta",
     "range",
     "user-agent",

@@ -1,5 +1,6 @@
 //! A request under way, and the record of it. However it ends, it is told once.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::gate::{Gate, Passage};
 use super::refusal::Refusal;
 use crate::clients::Admission;
 use crate::config::Config;
+use crate::config::lookalike::hushed;
 use crate::telemetry::{Ended, Ending, Place, TraceContext};
 
 /// The status in the records of clients that left before they had any, as nginx has it.
@@ -85,7 +87,7 @@ impl Underway {
 
     pub(super) fn asks(&mut self, model: &Model, bytes: usize) {
         self.note(|record| {
-            record.model = Some(model.clone()).filter(|model| !model.as_str().is_empty());
+            record.model = Some(shown(model)).filter(|model| !model.as_str().is_empty());
             record.bytes_in = bytes as u64;
         });
     }
@@ -105,9 +107,12 @@ impl Underway {
             record.served = attempts.last().filter(|last| last.fault.is_none()).map(|last| Place {
                 provider: last.key.provider.clone(),
                 key: last.key.key.clone(),
-                model: last.model.clone(),
+                model: shown(&last.model),
             });
-            record.attempts = attempts;
+            record.attempts = attempts
+                .into_iter()
+                .map(|attempt| Attempt { model: shown(&attempt.model), ..attempt })
+                .collect();
             record.fell_back = fell_back;
         });
     }
@@ -155,6 +160,14 @@ impl Underway {
             }
         }
         self.gate.told(&record);
+    }
+}
+
+/// The name of a model as records show it: a key may have been put in its place.
+fn shown(model: &Model) -> Model {
+    match hushed(model.as_str()) {
+        Cow::Borrowed(_) => model.clone(),
+        Cow::Owned(hushed) => Model::from(hushed),
     }
 }
 

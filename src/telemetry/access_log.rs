@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use anyhow::Context as _;
+use keywheel_actors::id::Model;
 use keywheel_actors::store::Wall;
 use serde::Serialize;
 
 use super::{Ended, Ending};
-use crate::config::lookalike::hushed;
 
 /// Lines that wait for a slow disk. Those beyond are left out, and counted.
 const WAITING_MAX: usize = 8_192;
@@ -37,10 +37,10 @@ struct Line<'a> {
     status: u16,
     ending: Ending,
     code: Option<&'a str>,
-    model: Option<std::borrow::Cow<'a, str>>,
+    model: Option<&'a str>,
     provider: Option<&'a str>,
     key: Option<&'a str>,
-    served_model: Option<std::borrow::Cow<'a, str>>,
+    served_model: Option<&'a str>,
     attempts: usize,
     fell_back: bool,
     streamed: bool,
@@ -147,11 +147,10 @@ impl<'a> Line<'a> {
             status: ended.status,
             ending: ended.ending,
             code: ended.code.as_deref(),
-            // A key may have been typed in the place of a name.
-            model: ended.model.as_ref().map(|model| hushed(model.as_str())),
+            model: ended.model.as_ref().map(Model::as_str),
             provider: served.map(|place| place.provider.as_str()),
             key: served.map(|place| place.key.as_str()),
-            served_model: served.map(|place| hushed(place.model.as_str())),
+            served_model: served.map(|place| place.model.as_str()),
             attempts: ended.attempts.len(),
             fell_back: ended.fell_back,
             streamed: ended.streamed,

@@ -103,7 +103,8 @@ struct OfBuild {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    names: Names,
+    providers: Names,
+    models: Names,
     requests: Family<OfRequest, Counter>,
     durations: Family<OfSurface, Histogram>,
     first_bytes: Family<OfModel, Histogram>,
@@ -143,7 +144,8 @@ impl Metrics {
         let overheads = || Histogram::new(OVERHEADS);
         let mut metrics = Self {
             registry: Registry::with_prefix("keywheel"),
-            names: Names::default(),
+            providers: Names::default(),
+            models: Names::default(),
             requests: Family::default(),
             durations: Family::new_with_constructor(durations as fn() -> Histogram),
             first_bytes: Family::new_with_constructor(durations as fn() -> Histogram),
@@ -210,11 +212,11 @@ impl Metrics {
 
     /// Counts a request that has ended.
     pub fn record(&self, ended: &Ended) {
-        let none = || self.names.label("");
+        let none = || Text::from("");
         let client = ended.client.clone().unwrap_or_else(none);
         let (provider, model) = match &ended.served {
             Some(place) => {
-                (self.names.label(place.provider.as_str()), self.names.label(place.model.as_str()))
+                (self.providers.label(place.provider.as_str()), self.models.label(place.model.as_str()))
             }
             None => (none(), none()),
         };
@@ -233,7 +235,7 @@ impl Metrics {
         self.overheads.get_or_create(&of_surface).observe(ended.overhead.as_secs_f64());
         self.waits.get_or_create(&of_surface).observe(ended.waited.as_secs_f64());
         for attempt in &ended.attempts {
-            let provider = self.names.label(attempt.key.provider.as_str());
+            let provider = self.providers.label(attempt.key.provider.as_str());
             let outcome = attempt.fault.as_ref().map_or("served", |fault| fault.reason.as_str());
             self.attempts.get_or_create(&OfAttempt { provider, outcome }).inc();
         }

@@ -309,6 +309,7 @@ async fn exchange(
     let clock = line.hub.clock;
     let by = limits.first_content.min(limits.deadline);
     let upload = call.upload.clone();
+    let is_head = call.method == Method::HEAD;
     let response = match timeout_at(clock.instant(by), line.hub.upstream.call(call)).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => return Progress::Failed(transport_fault(line, &error), None),
@@ -323,7 +324,8 @@ async fn exchange(
     drop_echoes(&line.secret, &mut headers);
     let gauges = dialect.gauges(&headers, clock.wall(clock.now()));
     slip.note(|outcome| outcome.gauges = gauges);
-    if status.is_success() && wanted.delivery == Delivery::Passed && is_opaque(&headers) {
+    let has_body = !is_head && status != StatusCode::NO_CONTENT;
+    if status.is_success() && has_body && wanted.delivery == Delivery::Passed && is_opaque(&headers) {
         let begun = stream::Begun::opaque(body, limits, by);
         return Progress::Answered(Box::new(Good { status, headers, body: GoodBody::Stream(begun) }));
     }
@@ -483,7 +485,7 @@ fn is_opaque(headers: &HeaderMap) -> bool {
     let length =
         headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let is_short = length.is_some_and(|bytes| bytes <= LOOKED_INTO_BYTES_MAX);
-    !(is_event_stream(headers) || is_json && is_short)
+    !(is_event_stream(headers) || is_json && is_short || length == Some(0))
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

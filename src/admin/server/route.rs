@@ -167,7 +167,11 @@ fn readiness(service: &Service) -> Answer {
 
 async fn metrics(service: &Service) -> Answer {
     match service.subject.metrics.get() {
-        Some(metrics) => bytes(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics().await),
+        Some(metrics) => bytes(
+            StatusCode::OK,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            metrics().await,
+        ),
         None => {
             refused(StatusCode::NOT_FOUND, &format!("`keywheel {}` has no metrics", service.subject.verb))
         }

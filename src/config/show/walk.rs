@@ -41,6 +41,7 @@ fn top(root: &Node<'_>, config: &Config) -> Shown {
         ("route", _) => Some(list(field, levels.top.as_ref(), "model", |node| flat(ROUTE, node))),
         ("price", _) => Some(list(field, levels.top.as_ref(), "model", |node| flat(PRICE, node))),
         ("currency", _) => Some(leaf(field, value::nearest(field, std::slice::from_ref(&levels.top)))),
+        ("server", Kind::Table(inside)) => Some(server(field, inside, &levels)),
         (section, Kind::Table(inside)) => Some(table(field, inside, |inner| {
             let effective = value::nearest(inner, &levels.sections(section));
             path_of(section, inner.name, config).map_or(effective.clone(), |path| Effective {
@@ -151,6 +152,30 @@ fn endpoint(
 fn flat(inside: &[Field], node: &Node<'_>) -> Vec<Shown> {
     let fields = [node.any_fields()];
     inside.iter().map(|field| leaf(field, value::nearest(field, &fields))).collect()
+}
+
+/// `[server]` with its clients.
+fn server(field: &Field, inside: &[Field], levels: &Levels<'_>) -> Shown {
+    let fields = levels.sections(field.name);
+    let above = fields.first().cloned().flatten();
+    let shown = inside.iter().map(|inner| match inner.kind {
+        Kind::Tables(of_client) => list(inner, above.as_ref(), "name", |node| client(of_client, node)),
+        _ => leaf(inner, value::nearest(inner, &fields)),
+    });
+    Shown { name: field.name.to_owned(), content: Content::Table(shown.collect()) }
+}
+
+/// One client with its limits.
+fn client(inside: &[Field], node: &Node<'_>) -> Vec<Shown> {
+    let fields = [node.any_fields()];
+    let shown = inside.iter().map(|inner| match inner.kind {
+        Kind::Table(limits) => {
+            let section = fields[0].as_ref().and_then(|fields| fields.get(inner.name)?.any_fields());
+            table(inner, limits, |limit| value::nearest(limit, std::slice::from_ref(&section)))
+        }
+        _ => leaf(inner, value::nearest(inner, &fields)),
+    });
+    shown.collect()
 }
 
 /// The order that holds: without one of its own, all enabled providers as listed.
