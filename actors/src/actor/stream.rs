@@ -14,7 +14,7 @@ use futures_util::{Stream, StreamExt};
 use tokio::time::{Sleep, timeout_at};
 
 use crate::clock::Moment;
-use crate::dialect::sse::{Event, Splitter};
+use crate::dialect::sse::{Event, EventTooLong, Reading, Splitter};
 use crate::dialect::{Dialect, Ending, EventMeaning, StreamReader};
 use crate::outcome::{Fault, Reason, Usage};
 use crate::policy::budget::RetryKind;
@@ -102,7 +102,7 @@ pub(crate) async fn begin(
         return Ok(Begun { held, body, events, limits, end: Seen::Open, first_by: by });
     }
     loop {
-        while let Some(raw) = next_event(&mut splitter)? {
+        while let Some(raw) = splitter.next_event().map_err(too_long)? {
             held.push(raw.clone());
             held_events += 1;
             let end = match reader.read(&Event::parse(&raw)) {
@@ -144,16 +144,16 @@ async fn complete(line: &Line, begun: &mut Begun) -> Result<(), NoStream> {
         return Ok(());
     };
     while held.len() <= FULL_BYTES_MAX {
-        while let Some(raw) = next_event(splitter)? {
-            match reader.read(&Event::parse(&raw)) {
-                EventMeaning::Failed(fault) => {
-                    let (fault, raw) = scrubbed(&line.secret, &mut **reader, fault, raw);
-                    return Err(NoStream::Failed(fault, raw));
-                }
-                EventMeaning::Done => *end = Seen::Done,
-                EventMeaning::Content | EventMeaning::Prelude => {}
+        loop {
+            let read = splitter.next_run(|raw| look(&line.secret, &mut **reader, end, raw));
+            let (run, rejected) = read.map_err(too_long)?;
+            if let Some((fault, raw)) = rejected {
+                return Err(NoStream::Failed(fault, raw));
             }
-            held.push(raw);
+            if run.is_empty() {
+                break;
+            }
+            held.push(run);
         }
         let by = (clock.now() + limits.idle).min(limits.last());
         match timeout_at(clock.instant(by), body.next()).await {
@@ -197,10 +197,27 @@ fn is_whole(splitter: &Splitter, reader: &dyn StreamReader, end: Seen) -> bool {
     }
 }
 
-fn next_event(splitter: &mut Splitter) -> Result<Option<Bytes>, NoStream> {
-    splitter
-        .next_event()
-        .map_err(|error| NoStream::Failed(Fault::new(Reason::Cut, error.to_string()), Bytes::new()))
+fn too_long(error: EventTooLong) -> NoStream {
+    NoStream::Failed(Fault::new(Reason::Cut, error.to_string()), Bytes::new())
+}
+
+/// Reads an event behind the first content. One that tells of a fault doesn't go on.
+fn look(
+    secret: &Secret,
+    reader: &mut dyn StreamReader,
+    end: &mut Seen,
+    raw: &[u8],
+) -> Reading<(Fault, Bytes)> {
+    match reader.read(&Event::parse(raw)) {
+        EventMeaning::Failed(fault) => {
+            Reading::Rejected(scrubbed(secret, reader, fault, Bytes::copy_from_slice(raw)))
+        }
+        EventMeaning::Done => {
+            *end = Seen::Done;
+            Reading::On
+        }
+        EventMeaning::Content | EventMeaning::Prelude => Reading::On,
+    }
 }
 
 /// A fault and the event that told of it, without the key that the event may echo. The event is read again
@@ -273,19 +290,16 @@ impl Handed {
             let Begun { events: Some(Events { splitter, reader }), held, end, .. } = &mut self.begun else {
                 return Ok(self.begun.held.take());
             };
-            let raw = match splitter.next_event() {
-                Ok(Some(raw)) => raw,
-                Ok(None) => return Ok(held.take()),
-                Err(error) => return Err(Fault::new(Reason::Cut, error.to_string())),
-            };
-            match reader.read(&Event::parse(&raw)) {
-                EventMeaning::Failed(fault) => {
-                    return Err(scrubbed(&self.line.secret, &mut **reader, fault, raw).0);
+            match splitter.next_run(|raw| look(&self.line.secret, &mut **reader, end, raw)) {
+                Ok((run, None)) if run.is_empty() => return Ok(held.take()),
+                Ok((run, rejected)) => {
+                    held.push(run);
+                    if let Some((fault, _)) = rejected {
+                        return Err(fault);
+                    }
                 }
-                EventMeaning::Done => *end = Seen::Done,
-                EventMeaning::Content | EventMeaning::Prelude => {}
+                Err(error) => return Err(Fault::new(Reason::Cut, error.to_string())),
             }
-            held.push(raw);
         }
     }
 

@@ -7,8 +7,10 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::convert::Infallible;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
+use memchr::memchr2;
 
 /// One event, read.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,6 +33,17 @@ pub struct Splitter {
     begun: BytesMut,
     place: Place,
     overflowed: bool,
+}
+
+/// What to do once an event has been read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reading<R> {
+    /// Read the next one too.
+    On,
+    /// It is the last one of its piece.
+    Last,
+    /// It doesn't belong there, because of this.
+    Rejected(R),
 }
 
 /// An event longer than the limit.
@@ -56,28 +69,97 @@ impl Splitter {
     /// # Errors
     /// [`EventTooLong`] beyond [`Splitter::EVENT_BYTES_MAX`]; from then on always.
     pub fn next_event(&mut self) -> Result<Option<Bytes>, EventTooLong> {
-        if self.overflowed {
-            return Err(EventTooLong);
-        }
+        let (event, _) = self.next_run(|_| Reading::<Infallible>::Last)?;
+        Ok((!event.is_empty()).then_some(event))
+    }
+
+    /// Whole events that came together, as one piece, as far as `read` goes; empty if there is none. An event that
+    /// `read` rejects is left out, and what it made of it comes behind the piece.
+    ///
+    /// # Errors
+    /// As [`Splitter::next_event`].
+    pub fn next_run<R>(
+        &mut self,
+        mut read: impl FnMut(&[u8]) -> Reading<R>,
+    ) -> Result<(Bytes, Option<R>), EventTooLong> {
         while let Some(mut chunk) = self.chunks.pop_front() {
-            let end = self.place.find_end(&chunk);
-            let piece = chunk.split_to(end.unwrap_or(chunk.len()));
-            if self.begun.len() + piece.len() > Self::EVENT_BYTES_MAX {
-                *self = Self { overflowed: true, ..Self::default() };
-                return Err(EventTooLong);
-            }
+            let (run, rejected) = if self.begun.is_empty() {
+                self.run_of(&mut chunk, &mut read)
+            } else {
+                self.close(&mut chunk, &mut read)
+            };
             if !chunk.is_empty() {
                 self.chunks.push_front(chunk);
             }
-            if end.is_some() && self.begun.is_empty() {
-                return Ok(Some(piece));
-            }
-            self.begun.extend_from_slice(&piece);
-            if end.is_some() {
-                return Ok(Some(self.begun.split().freeze()));
+            if !run.is_empty() || rejected.is_some() {
+                return Ok((run, rejected));
             }
         }
-        Ok(None)
+        if self.overflowed { Err(EventTooLong) } else { Ok((Bytes::new(), None)) }
+    }
+
+    /// Takes whole events off `chunk`. If none is left in it, what is left begins the next one.
+    fn run_of<R>(
+        &mut self,
+        chunk: &mut Bytes,
+        read: &mut impl FnMut(&[u8]) -> Reading<R>,
+    ) -> (Bytes, Option<R>) {
+        let mut run = 0;
+        while let Some(length) = self.place.find_end(&chunk[run..]) {
+            if length > Self::EVENT_BYTES_MAX {
+                let run = chunk.split_to(run);
+                self.overflow(chunk);
+                return (run, None);
+            }
+            match read(&chunk[run..run + length]) {
+                Reading::On => run += length,
+                Reading::Last => return (chunk.split_to(run + length), None),
+                Reading::Rejected(why) => {
+                    let run = chunk.split_to(run);
+                    chunk.advance(length);
+                    return (run, Some(why));
+                }
+            }
+        }
+        let run = chunk.split_to(run);
+        self.keep(chunk);
+        (run, None)
+    }
+
+    /// Takes from `chunk` what closes the event that was begun.
+    fn close<R>(
+        &mut self,
+        chunk: &mut Bytes,
+        read: &mut impl FnMut(&[u8]) -> Reading<R>,
+    ) -> (Bytes, Option<R>) {
+        let Some(end) = self.place.find_end(chunk) else {
+            self.keep(chunk);
+            return (Bytes::new(), None);
+        };
+        self.keep(&mut chunk.split_to(end));
+        let event = self.begun.split().freeze();
+        if self.overflowed {
+            return (Bytes::new(), None);
+        }
+        match read(&event) {
+            Reading::On | Reading::Last => (event, None),
+            Reading::Rejected(why) => (Bytes::new(), Some(why)),
+        }
+    }
+
+    /// Keeps all of `piece` until its event closes.
+    fn keep(&mut self, piece: &mut Bytes) {
+        if self.begun.len() + piece.len() > Self::EVENT_BYTES_MAX {
+            return self.overflow(piece);
+        }
+        self.begun.extend_from_slice(piece);
+        piece.clear();
+    }
+
+    /// Nothing comes any more.
+    fn overflow(&mut self, chunk: &mut Bytes) {
+        chunk.clear();
+        *self = Self { overflowed: true, ..Self::default() };
     }
 
     /// What is left once the body has ended and [`Splitter::next_event`] gave everything:
@@ -136,7 +218,7 @@ impl Place {
         let mut at = 0;
         while at < bytes.len() {
             if *self == Self::InLine {
-                at += bytes[at..].iter().position(|byte| is_line_end(*byte))?;
+                at += memchr2(b'\n', b'\r', &bytes[at..])?;
             }
             match self.step(bytes[at]) {
                 Step::Go(place) => *self = place,
@@ -167,8 +249,11 @@ impl<'a> Event<'a> {
         let raw = raw.strip_prefix(b"\xef\xbb\xbf").unwrap_or(raw);
         let mut name = None;
         let mut data: Option<Cow<'a, [u8]>> = None;
-        for line in raw.split(|byte| is_line_end(*byte)) {
-            let (field, value) = field_of(line);
+        let mut rest = raw;
+        while !rest.is_empty() {
+            let end = memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+            let (field, value) = field_of(&rest[..end]);
+            rest = rest.get(end + 1..).unwrap_or_default();
             match field {
                 b"event" => name = Some(String::from_utf8_lossy(value)),
                 b"data" => match &mut data {
