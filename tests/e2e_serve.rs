@@ -264,6 +264,34 @@ async fn clients_are_known_by_their_tokens_and_held_to_their_limits() {
     assert!(metrics.contains("client=\"app\"") && !metrics.contains("kw-right"), "{metrics}");
 }
 
+#[tokio::test]
+async fn a_restart_gives_no_client_its_day_again() {
+    let sim = start(SimSpec::with_keys(1));
+    let head =
+        clients("[[server.client]]\nname = \"app\"\ntoken_hashes = [\"HASH\"]\nlimits = { rpd = 3 }\n");
+    let desk = desk_with(&sim, &head);
+    let ask = async |gateway: &Gateway| {
+        gateway.chat("r").bearer_auth("kw-right").send().await.expect("an answer").status()
+    };
+    let gateway = Gateway::start(&desk, &[]);
+    assert_eq!(ask(&gateway).await, 200);
+    gateway.terminate().exited(0);
+    let gateway = Gateway::start(&desk, &[]);
+    assert_eq!(ask(&gateway).await, 200);
+    until("it is kept", || desk.read("state/clients.json").contains(",2]"));
+    gateway.program.kill();
+    let gateway = Gateway::start(&desk, &[]);
+    assert_eq!(ask(&gateway).await, 200);
+    assert_eq!(ask(&gateway).await, 429);
+    gateway.terminate().exited(0);
+    std::fs::write(desk.path("state/clients.json"), "{").expect("the directory is ours");
+    let gateway = Gateway::start(&desk, &[]);
+    assert_eq!(ask(&gateway).await, 200, "it serves all the same");
+    let ended = gateway.terminate();
+    assert!(ended.stderr.contains("counted from zero"), "{}", ended.stderr);
+    assert_eq!(desk.read("state/clients.json"), "{", "what can't be read is left to whoever can");
+}
+
 #[test]
 fn what_others_can_reach_needs_clients() {
     let sim = start(SimSpec::with_keys(1));

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use keywheel_actors::clock::Moment;
-use keywheel_actors::policy::quota::{Quota, Taken};
+use keywheel_actors::clock::{Clock, Moment};
+use keywheel_actors::policy::quota::{Extent, Quota, Taken};
 use keywheel_actors::spec::{DAY, Dimension};
-use keywheel_actors::store::Wall;
+use keywheel_actors::store::{Wall, WindowMemory};
 use keywheel_actors::tokens::Tokens;
+use serde::{Deserialize, Serialize};
 
 use super::ClientSpec;
 use crate::money::Money;
@@ -44,6 +45,11 @@ pub struct Now {
 }
 
 impl Now {
+    /// By that clock.
+    pub fn by(clock: Clock) -> Self {
+        Self { moment: clock.now(), date: Wall::from(clock.today()) }
+    }
+
     fn day(self) -> u64 {
         self.date.0 / day_millis()
     }
@@ -67,6 +73,17 @@ pub(super) struct Account {
     /// What this day's calls cost, and what those under way may.
     spent: Money,
     reserved: Money,
+    /// Grows with every change.
+    changes: u64,
+}
+
+/// What one client has used, for the next process.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct AccountMemory {
+    day: u64,
+    /// What is under way counts as spent: nobody can say any more what it came to.
+    spent: Money,
+    windows: Vec<WindowMemory>,
 }
 
 /// What was taken for a call: to be settled once.
@@ -85,7 +102,13 @@ impl Account {
             day: 0,
             spent: Money::ZERO,
             reserved: Money::ZERO,
+            changes: 0,
         }
+    }
+
+    /// Grows with every change.
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Goes on as the configuration says now: what was used stays used.
@@ -93,9 +116,28 @@ impl Account {
         self.quota = self.quota.relimited(&spec.limits.windows);
     }
 
+    /// What the next process has to know.
+    pub(super) fn memory(&self, now: Now) -> AccountMemory {
+        let past = self.quota.past(now.moment, Extent::All);
+        AccountMemory {
+            day: self.day,
+            spent: self.spent + self.reserved,
+            windows: past.iter().map(|past| WindowMemory::dated(past, now.date.into())).collect(),
+        }
+    }
+
+    /// Takes over what an earlier process used.
+    pub(super) fn recall(&mut self, memory: &AccountMemory, now: Now) {
+        (self.day, self.spent) = (memory.day, memory.spent);
+        // Nothing is reserved for clients: how long ago that process ended doesn't matter.
+        let past = memory.windows.iter().map(|window| window.seen_from(now.date, Duration::ZERO));
+        self.quota.recall(now.moment, &past.collect::<Vec<_>>());
+    }
+
     /// Takes what a call is reckoned to use, all of it or nothing.
     pub(super) fn admit(&mut self, spec: &ClientSpec, claim: Claim, now: Now) -> Result<Receipt, Refused> {
-        if self.day != now.day() {
+        // A clock that is put back gives no day twice.
+        if self.day < now.day() {
             (self.day, self.spent) = (now.day(), Money::ZERO);
         }
         if let Some(limit) = spec.limits.concurrency.filter(|limit| self.in_flight >= *limit) {
@@ -121,6 +163,7 @@ impl Account {
             };
             Refused { limit, message, retry_after }
         })?;
+        self.changes += 1;
         self.in_flight += 1;
         self.reserved += reserved;
         Ok(Receipt { taken, reserved, day: self.day })
@@ -150,8 +193,9 @@ impl Account {
 
     /// The call used so much; what isn't known counts as it was reckoned.
     pub(super) fn settle(&mut self, receipt: Receipt, tokens: Option<Tokens>, cost: Option<Money>) {
+        self.changes += 1;
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.reserved = self.reserved.less(receipt.reserved);
+        self.reserved = self.reserved.minus(receipt.reserved);
         if let Some(tokens) = tokens {
             self.quota.settle(receipt.taken, tokens);
         }
@@ -163,8 +207,9 @@ impl Account {
 
     /// The call was never made: as if nothing had been taken, but its place.
     pub(super) fn give_back(&mut self, receipt: Receipt) {
+        self.changes += 1;
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.reserved = self.reserved.less(receipt.reserved);
+        self.reserved = self.reserved.minus(receipt.reserved);
         self.quota.give_back(receipt.taken);
     }
 }

@@ -1,6 +1,6 @@
 //! All clients, and what they have used.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use keywheel_actors::id::{CallerId, Model};
@@ -9,7 +9,7 @@ use keywheel_actors::request::Priority;
 use keywheel_actors::tokens::Tokens;
 use ring::digest;
 
-use super::account::{Account, Claim, Now, Receipt, Refused};
+use super::account::{Account, AccountMemory, Claim, Now, Receipt, Refused};
 use super::{ClientSpec, TokenHash};
 use crate::money::Money;
 
@@ -59,6 +59,28 @@ impl Clients {
         *known = Known::of(specs, &accounts.collect());
     }
 
+    /// What those with limits have used, by their names.
+    pub fn memory(&self, now: Now) -> BTreeMap<String, AccountMemory> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.limited().map(|named| (named.spec.name.clone(), named.lock().memory(now))).collect()
+    }
+
+    /// Another number than before if [`Clients::memory`] may say anything else by now.
+    pub fn changes(&self) -> u64 {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.limited().map(|named| named.lock().changes()).sum()
+    }
+
+    /// Takes over what an earlier process left.
+    pub fn recall(&self, memory: &BTreeMap<String, AccountMemory>, now: Now) {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        for named in known.clients.iter().filter_map(|client| client.named.as_ref()) {
+            if let Some(memory) = memory.get(&named.spec.name) {
+                named.lock().recall(memory, now);
+            }
+        }
+    }
+
     /// Whose token that is.
     ///
     /// All tokens are compared, wherever the right one stands, and each to its end.
@@ -99,6 +121,12 @@ impl Known {
             Client { named: Some(Arc::new(named)) }
         });
         Self { clients: clients.collect() }
+    }
+
+    /// Those with limits that count what was used.
+    fn limited(&self) -> impl Iterator<Item = &Arc<Named>> {
+        let named = self.clients.iter().filter_map(|client| client.named.as_ref());
+        named.filter(|named| named.spec.cost_per_day.is_some() || !named.spec.limits.windows.is_empty())
     }
 }
 
@@ -295,6 +323,46 @@ mod tests {
         assert_eq!(refused.limit, "requests");
         clients.reload(&[spec("b")]);
         assert!(clients.identify(Some("kw-a")).is_err());
+    }
+
+    #[test]
+    fn what_was_used_is_known_to_the_next_process() {
+        let limits = || Limits::default().and(WindowLimit::requests(3, MINUTE));
+        let spec = || ClientSpec {
+            limits: limits(),
+            cost_per_day: Some("1".parse().expect("an amount")),
+            ..spec("a")
+        };
+        let clients = Clients::new(&[spec()]);
+        let client = clients.identify(Some("kw-a")).expect("it is known");
+        client
+            .admit(claim(1, Some("0.1")), at(0))
+            .expect("it suffices")
+            .settle(None, Some("0.2".parse().expect("an amount")));
+        let _under_way = client.admit(claim(1, Some("0.3")), at(10)).expect("it suffices");
+        let memory = serde_json::to_string(&clients.memory(at(20))).expect("it can be written");
+
+        let next = Clients::new(&[spec()]);
+        // Its clock begins anew, the calendar doesn't.
+        let later = |seconds: u64| Now { date: Wall((seconds + 20) * 1_000), ..at(seconds) };
+        next.recall(&serde_json::from_str(&memory).expect("it can be read"), later(0));
+        let client = next.identify(Some("kw-a")).expect("it is known");
+        let refused = client.admit(claim(1, Some("0.6")), later(1)).expect_err("half of it is spent");
+        assert_eq!(refused.limit, "cost_per_day");
+        client.admit(claim(1, Some("0.1")), later(1)).expect("the third").settle(None, None);
+        let refused = client.admit(claim(1, Some("0.1")), later(2)).expect_err("there were three");
+        assert_eq!(refused.limit, "requests");
+        assert!(client.admit(claim(1, Some("0.1")), later(41)).is_ok(), "the first was a minute ago");
+    }
+
+    #[test]
+    fn a_clock_that_is_put_back_gives_no_day_twice() {
+        let clients =
+            Clients::new(&[ClientSpec { cost_per_day: Some("1".parse().expect("an amount")), ..spec("a") }]);
+        let client = clients.identify(Some("kw-a")).expect("it is known");
+        drop(client.admit(claim(1, Some("0.9")), at(86_400)).expect("it suffices"));
+        assert!(client.admit(claim(1, Some("0.9")), at(3_600)).is_err());
+        assert!(client.admit(claim(1, Some("0.9")), at(86_400)).is_err());
     }
 
     proptest! {

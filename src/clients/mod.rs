@@ -2,10 +2,12 @@
 
 mod account;
 mod book;
+mod keeper;
 mod spec;
 mod token;
 
-pub use account::{Claim, Now, Refused};
+pub use account::{AccountMemory, Claim, Now, Refused};
 pub use book::{Admission, Client, Clients, NotKnown};
+pub use keeper::Keeper;
 pub use spec::ClientSpec;
 pub use token::{NoHash, TokenHash};

@@ -80,6 +80,7 @@ impl Args {
             let gate = Arc::clone(&gate);
             async move { gate.follow().await }
         });
+        let keeping = actix_web::rt::spawn(Arc::clone(&gate).keep());
         let told = Arc::clone(&gate);
         session.tell_metrics(Arc::new(move || {
             let gate = Arc::clone(&told);
@@ -97,6 +98,7 @@ impl Args {
         };
         gate.emptied(LAST_BYTES).await;
         following.abort();
+        keeping.abort();
         gate.finish().await;
         server.stop().await;
         say(&format!("{} requests ended by themselves, {} were cut off", drained.finished, drained.cut_off));

@@ -7,9 +7,13 @@ use std::time::Duration;
 use keywheel_actors::Wheel;
 use tokio::sync::{Notify, watch};
 
-use crate::clients::Clients;
+use crate::clients::{Clients, Keeper, Now};
 use crate::config::{AccessLog, Config};
 use crate::telemetry::{AccessLogger, Ended, Metrics, Otlp};
+use crate::ui::screen::say;
+
+/// How often what clients have used is kept: a kill forgets no more than the last moments.
+const KEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// What all requests share.
 #[derive(Debug)]
@@ -20,6 +24,8 @@ pub struct Gate {
     pub(super) config: watch::Receiver<Arc<Config>>,
     /// Who may call.
     pub(super) clients: Clients,
+    /// `None`: what they used is forgotten at the end.
+    keeper: Option<Keeper>,
     metrics: Metrics,
     access: Option<AccessLogger>,
     otlp: Option<Otlp>,
@@ -41,10 +47,23 @@ impl Gate {
             AccessLog::File(path) => Some(AccessLogger::to_file(path)?),
         };
         let clients = Clients::new(&config.borrow().server.clients);
+        let now = Now::by(wheel.clock());
+        let keeper = Keeper::new(&config.borrow().home.state_dir);
+        let keeper = match keeper.load() {
+            Ok(used) => {
+                clients.recall(&used, now);
+                Some(keeper)
+            }
+            Err(error) => {
+                say(&format!("warning: what clients use is counted from zero, and not kept: {error:#}"));
+                None
+            }
+        };
         Ok(Self {
             wheel,
             config,
             clients,
+            keeper,
             metrics: Metrics::new(),
             access,
             otlp: None,
@@ -77,7 +96,10 @@ impl Gate {
     }
 
     /// Writes what is still to be written.
-    pub async fn finish(&self) {
+    pub async fn finish(self: &Arc<Self>) {
+        if let Err(error) = self.keep_now().await {
+            say(&format!("warning: what clients used isn't kept: {error:#}"));
+        }
         if let Some(otlp) = &self.otlp {
             otlp.finish().await;
         }
@@ -93,6 +115,38 @@ impl Gate {
             let config = Arc::clone(&config.borrow_and_update());
             self.clients.reload(&config.server.clients);
         }
+    }
+
+    /// Keeps what clients have used, again and again.
+    pub async fn keep(self: Arc<Self>) {
+        let mut kept = self.clients.changes();
+        let mut is_ill = false;
+        let mut ticks = tokio::time::interval(KEEP_EVERY);
+        loop {
+            ticks.tick().await;
+            let changes = self.clients.changes();
+            if changes == kept {
+                continue;
+            }
+            match self.keep_now().await {
+                Ok(()) => (kept, is_ill) = (changes, false),
+                Err(error) if !is_ill => {
+                    say(&format!("warning: what clients use isn't kept: {error:#}"));
+                    is_ill = true;
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn keep_now(self: &Arc<Self>) -> anyhow::Result<()> {
+        let gate = Arc::clone(self);
+        let written = tokio::task::spawn_blocking(move || {
+            let Some(keeper) = &gate.keeper else { return Ok(()) };
+            let used = gate.clients.memory(Now::by(gate.wheel.clock()));
+            if used.is_empty() { Ok(()) } else { keeper.keep(used) }
+        });
+        written.await?
     }
 
     /// Whether it takes requests: not while it ends. A provider that is ill has nothing to do with it.

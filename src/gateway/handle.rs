@@ -12,7 +12,6 @@ use keywheel_actors::dialect::{Anthropic, Api, Dialect as _, Gemini, OpenAi};
 use keywheel_actors::id::Model;
 use keywheel_actors::outcome::Usage;
 use keywheel_actors::request::{Delivery, Destination, Patience, Request, Terms};
-use keywheel_actors::store::Wall;
 use keywheel_actors::tokens::Tokens;
 use keywheel_actors::upload::Upload;
 
@@ -171,8 +170,7 @@ impl<'a> Incoming<'a> {
         }
         let terms = self.terms(&client, wanted.delivery, underway.came)?;
         let request = self.request_for(wanted, to.clone());
-        let clock = self.gate.wheel.clock();
-        let now = Now { moment: clock.now(), date: Wall::from(clock.today()) };
+        let now = Now::by(self.gate.wheel.clock());
         let claim = if client.is_measured() { self.claim(&request) } else { NOTHING };
         underway.admitted(client.admit(claim, now).map_err(Refusal::of_client)?);
         Ok((request, terms))

@@ -60,13 +60,6 @@ impl Money {
     }
 }
 
-impl Money {
-    /// What is left of it without that much; nothing if that is more.
-    pub const fn less(self, that: Self) -> Self {
-        Self(self.0.saturating_sub(that.0))
-    }
-}
-
 impl Add for Money {
     type Output = Self;
 
@@ -106,6 +99,13 @@ impl fmt::Debug for Money {
 impl serde::Serialize for Money {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Money {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

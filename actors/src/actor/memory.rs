@@ -48,13 +48,7 @@ pub(super) fn dated(
 
 /// What windows were used, dated.
 pub(super) fn dated_windows(windows: &[Past], today: SystemTime) -> Vec<WindowMemory> {
-    let dated = |past: &Past| WindowMemory {
-        dimension: past.dimension,
-        window: past.window,
-        uses: past.uses.iter().map(|(ago, amount)| (Wall::from(today - *ago), *amount)).collect(),
-        ahead: past.ahead,
-    };
-    windows.iter().map(dated).collect()
+    windows.iter().map(|past| WindowMemory::dated(past, today)).collect()
 }
 
 /// What an earlier process left, seen from now.
@@ -125,7 +119,7 @@ impl<'a> Recollection<'a> {
 
     /// How long ago the earlier process ended, at least.
     fn unseen(&self) -> Duration {
-        self.ago(self.memory.presence.seen).saturating_sub(UNSEEN_MAX)
+        self.today.since(self.memory.presence.seen).saturating_sub(UNSEEN_MAX)
     }
 
     fn rest(&self, rest: &RestMemory) -> Option<RestPast> {
@@ -145,17 +139,6 @@ impl<'a> Recollection<'a> {
     }
 
     fn windows(&self, windows: &[WindowMemory]) -> Vec<Past> {
-        let past = |memory: &WindowMemory| {
-            let uses = memory.uses.iter().map(|(at, amount)| (self.ago(*at), *amount));
-            // What was reserved may have been used at any moment of that process.
-            let uses = uses.chain([(self.unseen(), memory.ahead)]).filter(|(_, amount)| *amount > 0);
-            Past { dimension: memory.dimension, window: memory.window, uses: uses.collect(), ahead: 0 }
-        };
-        windows.iter().map(past).collect()
-    }
-
-    /// Dates to come are now.
-    fn ago(&self, at: Wall) -> Duration {
-        Duration::from_millis(self.today.0.saturating_sub(at.0))
+        windows.iter().map(|memory| memory.seen_from(self.today, self.unseen())).collect()
     }
 }

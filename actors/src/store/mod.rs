@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::board::{Cause, KeyState};
 use crate::id::{KeyId, Model, ProviderId, QuotaGroup};
 use crate::outcome::Scope;
+use crate::policy::quota::Past;
 use crate::secret::Fingerprint;
 use crate::spec::Dimension;
 use crate::stats::KeyStats;
@@ -209,6 +210,26 @@ pub struct WindowMemory {
     pub ahead: u64,
 }
 
+impl WindowMemory {
+    /// What a window was used, seen from `today`, with its dates.
+    pub fn dated(past: &Past, today: SystemTime) -> Self {
+        Self {
+            dimension: past.dimension,
+            window: past.window,
+            uses: past.uses.iter().map(|(ago, amount)| (Wall::from(today - *ago), *amount)).collect(),
+            ahead: past.ahead,
+        }
+    }
+
+    /// The same seen from a later `today`. What was only reserved counts as used when its process ended, so long
+    /// ago.
+    pub fn seen_from(&self, today: Wall, ended: Duration) -> Past {
+        let uses = self.uses.iter().map(|(at, amount)| (today.since(*at), *amount));
+        let uses = uses.chain([(ended, self.ahead)]).filter(|(_, amount)| *amount > 0);
+        Past { dimension: self.dimension, window: self.window, uses: uses.collect(), ahead: 0 }
+    }
+}
+
 /// When a process was last known to live, and how it ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Presence {
@@ -222,6 +243,13 @@ pub struct Presence {
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Wall(pub u64);
+
+impl Wall {
+    /// From `earlier` to here. Dates to come are now.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
 
 impl From<SystemTime> for Wall {
     /// Dates before 1970 become 1970.
