@@ -7,5 +7,19 @@ mod support;
 #[path = "e2e_faults/run.rs"]
 mod run;
 
+#[path = "e2e_faults/authority.rs"]
+mod authority;
+#[path = "e2e_faults/one.rs"]
+mod one;
+#[path = "e2e_faults/raw.rs"]
+mod raw;
+#[path = "e2e_faults/words.rs"]
+mod words;
+
+#[path = "e2e_faults/certificates.rs"]
+mod certificates;
+#[path = "e2e_faults/network.rs"]
+mod network;
+
 #[path = "e2e_faults/providers.rs"]
 mod providers;

@@ -112,7 +112,7 @@ pub enum Reason {
     Overloaded,
     /// A 5xx without a better word.
     ServerError,
-    /// DNS, connect, TLS, or a reset before the first byte of the answer.
+    /// DNS, connect, TLS, a reset before the first byte of the answer, or a redirect to elsewhere.
     Unreachable,
     /// Nothing came for too long.
     Stalled,

@@ -86,8 +86,13 @@ impl Run {
 impl<P: Books> Run<P> {
     /// Over these providers, whose configuration is `config`.
     pub(crate) fn over(providers: Vec<P>, config: &str, words: &[&str]) -> Self {
-        let desk = Desk::new(&format!("{STATE}{config}"));
-        let gateway = Gateway::start(&desk, &[&["--set", "server.access_log=access.jsonl"], words].concat());
+        Self::at(Desk::new(&format!("{STATE}{config}")), providers, words, &[])
+    }
+
+    /// Over these providers at a desk that has their configuration, with these words and variables besides.
+    pub(crate) fn at(desk: Desk, providers: Vec<P>, words: &[&str], environment: &[(&str, &str)]) -> Self {
+        let words = [&["--set", "server.access_log=access.jsonl"], words].concat();
+        let gateway = Gateway::start_in(&desk, &words, environment);
         Self { gateway, desk, providers, saw: Vec::new() }
     }
 

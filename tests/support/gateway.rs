@@ -20,8 +20,13 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts it over the configuration of `desk`, with these words besides.
     pub(crate) fn start(desk: &Desk, words: &[&str]) -> Self {
+        Self::start_in(desk, words, &[])
+    }
+
+    /// The same with these variables.
+    pub(crate) fn start_in(desk: &Desk, words: &[&str], environment: &[(&str, &str)]) -> Self {
         let said = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--json"];
-        let mut program = desk.start(&[&said, words].concat(), &[]);
+        let mut program = desk.start(&[&said, words].concat(), environment);
         let line = program.out.line_with("listening");
         let started: Value = serde_json::from_str(&line).expect("a line of JSON");
         let of = |name: &str| started[name].as_str().expect("an address").replace("http://", "");

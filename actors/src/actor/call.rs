@@ -17,7 +17,7 @@ use futures_util::future::{Either, select};
 use tokio::time::timeout_at;
 
 use crate::clock::Moment;
-use crate::dialect::{Dialect, Kind, Speech, Tongue};
+use crate::dialect::{Dialect, Kind, Speech, Tongue, redirect};
 use crate::error::SendError;
 use crate::id::KeyId;
 use crate::outcome::{Attempt, Fault, Gauges, Reason, Served, Usage};
@@ -324,6 +324,9 @@ async fn exchange(
     drop_echoes(&line.secret, &mut headers);
     let gauges = dialect.gauges(&headers, clock.wall(clock.now()));
     slip.note(|outcome| outcome.gauges = gauges);
+    if let Some(fault) = redirect::fault_in(status, &headers, wanted.delivery) {
+        return Progress::Failed(scrub_fault(&line.secret, fault), None);
+    }
     let has_body = !is_head && status != StatusCode::NO_CONTENT;
     if status.is_success() && has_body && wanted.delivery == Delivery::Passed && is_opaque(&headers) {
         let begun = stream::Begun::opaque(body, limits, by);

@@ -14,6 +14,7 @@ mod message;
 mod model_name;
 mod object;
 pub mod openai;
+pub(crate) mod redirect;
 mod rule;
 mod said;
 mod speech;

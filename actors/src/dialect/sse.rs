@@ -137,10 +137,12 @@ impl Splitter {
             return (Bytes::new(), None);
         };
         self.keep(&mut chunk.split_to(end));
-        let event = self.begun.split().freeze();
         if self.overflowed {
+            // Nor what comes with its end: that would look whole.
+            chunk.clear();
             return (Bytes::new(), None);
         }
+        let event = self.begun.split().freeze();
         match read(&event) {
             Reading::On | Reading::Last => (event, None),
             Reading::Rejected(why) => (Bytes::new(), Some(why)),
@@ -392,7 +394,9 @@ mod tests {
         assert_eq!(splitter.next_event().unwrap().unwrap().len(), Splitter::EVENT_BYTES_MAX);
 
         longest.insert(0, b'x');
-        for pieces in [1, 2] {
+        // What comes together with its end isn't told either: without it, it would look whole.
+        longest.extend_from_slice(b"data: [DONE]\n\n");
+        for pieces in [1, 2, 3] {
             let mut splitter = Splitter::default();
             for piece in longest.chunks(longest.len().div_ceil(pieces)) {
                 splitter.push(Bytes::copy_from_slice(piece));

@@ -1,12 +1,14 @@
 //! From provider to provider along the route, and back.
 
+use crate::board::KeyState;
 use crate::error::SendError;
 use crate::event::{Decision, EventKind};
-use crate::request::Terms;
+use crate::outcome::Reason;
+use crate::request::{Delivery, Terms};
 use crate::spec::{CandidateSpec, Limits, MINUTE, RouteSpec, WindowLimit};
 use crate::upstream::Step;
 
-use super::scenario::{Scenario, failing, millis, ok, overloaded, secs, throttled, unauthorized};
+use super::scenario::{Scenario, failing, millis, ok, overloaded, request, secs, throttled, unauthorized};
 
 fn two() -> Scenario {
     Scenario::providers([("p", ["a"].as_slice()), ("q", ["b"].as_slice())])
@@ -49,6 +51,34 @@ fn dead_keys_here_mean_the_next_provider() {
     two().upstream("a", [unauthorized()]).run(|world| async move {
         world.send().await.served_by("b").attempts(2);
         world.send().await.served_by("b").attempts(1);
+    });
+}
+
+fn moved() -> Step {
+    Step::answer(302, "").header("location", "https://login.example.com/?from=m")
+}
+
+#[test]
+fn an_address_that_leads_elsewhere_means_the_next_provider_and_costs_the_key_nothing() {
+    let upstream = [moved(), moved(), moved(), moved(), moved()];
+    two().upstream("a", upstream).run(|world| async move {
+        for attempts in [3, 3, 2, 1] {
+            world.send().await.served_by("b").attempts(attempts);
+        }
+        assert_eq!(world.state("a"), KeyState::Active, "after five of them");
+    });
+}
+
+#[test]
+fn a_path_of_the_caller_s_own_that_leads_elsewhere_is_the_caller_s_to_mend() {
+    Scenario::keys(["a"]).otherwise(moved()).run(|world| async move {
+        for _ in 0..6 {
+            let asked = world.wheel.send(request(Delivery::Passed), Terms::default()).await;
+            let Err(SendError::Exhausted { last, attempts }) = asked else { panic!("{asked:?}") };
+            assert_eq!((last.reason, last.status, attempts.len()), (Reason::CallerMistake, Some(302), 1));
+        }
+        world.upstream.otherwise(ok());
+        world.send().await.served_by("a").attempts(1);
     });
 }
 
