@@ -22,3 +22,4 @@ pub mod ui;
 mod descriptors;
 pub mod exit;
 mod private;
+mod reminder;

@@ -23,3 +23,10 @@ mod network;
 
 #[path = "e2e_faults/providers.rs"]
 mod providers;
+
+#[path = "e2e_faults/held.rs"]
+mod held;
+#[path = "e2e_faults/keys.rs"]
+mod keys;
+#[path = "e2e_faults/process.rs"]
+mod process;

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::thread;
-use std::time::Duration;
 
 use keywheel_actors::Wheel;
 use keywheel_actors::clock::{Clock, Moment};
@@ -13,9 +12,7 @@ use tokio::sync::oneshot;
 use super::record::{Entry, Record, timestamp};
 use super::write::Files;
 use crate::config::FailureLog;
-
-/// A disk that stays full is worth a word now and then, not one for each failure.
-const REMIND_EVERY: Duration = Duration::from_secs(60);
+use crate::reminder::Reminder;
 
 /// A log that is being written. It holds the wheel, so end it before you wait for the wheel's end.
 ///
@@ -108,23 +105,6 @@ struct Journal {
     reminder: Reminder,
 }
 
-/// When trouble was last told.
-#[derive(Debug, Default)]
-struct Reminder {
-    told_at: Option<Moment>,
-}
-
-impl Reminder {
-    /// Whether to tell it now; if so, it counts as told.
-    fn is_due(&mut self, now: Moment) -> bool {
-        let due = self.told_at.is_none_or(|told| now.since(told) >= REMIND_EVERY);
-        if due {
-            self.told_at = Some(now);
-        }
-        due
-    }
-}
-
 impl Journal {
     fn new(log: &FailureLog, clock: Clock) -> Self {
         Self { files: Files::new(log), clock, missing: 0, reminder: Reminder::default() }
@@ -175,6 +155,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use hyper::{HeaderMap, Method};
     use keywheel_actors::dialect::OpenAi;
@@ -313,13 +294,5 @@ mod tests {
         assert_eq!(entries[0], Entry::Dropped { count: 7 });
         assert!(matches!(entries[1], Entry::CallFailed(_)));
         assert_eq!(entries[2..], [Entry::Dropped { count: 1 }]);
-    }
-
-    #[test]
-    fn trouble_is_told_once_a_minute() {
-        let at = |seconds| Moment::after_start(Duration::from_secs(seconds));
-        let mut reminder = Reminder::default();
-        let told: Vec<u64> = (0..130).filter(|second| reminder.is_due(at(*second))).collect();
-        assert_eq!(told, [0, 60, 120]);
     }
 }

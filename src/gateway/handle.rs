@@ -7,6 +7,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use keywheel_actors::Keeping;
 use keywheel_actors::clock::Moment;
 use keywheel_actors::dialect::{Anthropic, Api, Dialect as _, Gemini, OpenAi};
 use keywheel_actors::id::Model;
@@ -49,7 +50,7 @@ async fn of_surface(
     let config = Arc::clone(&gate.config.borrow());
     match surface {
         Surface::Live => HttpResponse::Ok().body("live\n"),
-        Surface::Ready if gate.is_ready() => HttpResponse::Ok().body("ready\n"),
+        Surface::Ready if gate.is_ready() => HttpResponse::Ok().body(readiness(gate)),
         Surface::Ready => HttpResponse::ServiceUnavailable().body("draining\n"),
         Surface::Models { api, name } => match identify(gate, request) {
             Ok(client) => {
@@ -82,6 +83,14 @@ async fn of_surface(
             "there is no `{}`; calls of other kinds go to /providers/ID/…",
             request.path()
         )),
+    }
+}
+
+/// What who asks is told while requests are taken. A disk that is full keeps nobody from that.
+fn readiness(gate: &Gate) -> &'static str {
+    match gate.wheel.keeping() {
+        Keeping::Durably => "ready\n",
+        Keeping::Nothing | Keeping::Failing { .. } => "ready, but a restart will forget what happens\n",
     }
 }
 

@@ -143,5 +143,8 @@ fn upstream(config: &Config) -> anyhow::Result<Arc<dyn Upstream>> {
 
 fn unkept(home: &Home, why: &str) -> String {
     let dir = home.state_dir.display();
-    format!("nothing is remembered and nothing kept, for the state in {dir} can't be used: {why}")
+    format!(
+        "nothing is remembered and nothing kept, for the state in {dir} can't be used: {why}\n  \
+         hint: mend that and start again, or say with `[state] dir` where it may be"
+    )
 }

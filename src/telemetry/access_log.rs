@@ -9,11 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use anyhow::Context as _;
+use keywheel_actors::clock::Clock;
 use keywheel_actors::id::Model;
 use keywheel_actors::store::Wall;
 use serde::Serialize;
 
 use super::{Ended, Ending};
+use crate::reminder::Reminder;
 
 /// Lines that wait for a slow disk. Those beyond are left out, and counted.
 const WAITING_MAX: usize = 8_192;
@@ -115,18 +117,77 @@ impl AccessLogger {
     }
 }
 
-fn write(lines: &Receiver<Vec<u8>>, mut out: impl Write, left_out: &AtomicU64) {
+fn write(lines: &Receiver<Vec<u8>>, out: impl Write, left_out: &AtomicU64) {
+    let mut journal = Journal::of(out);
     while let Ok(line) = lines.recv() {
-        let missing = left_out.swap(0, Ordering::Relaxed);
-        if missing > 0 {
-            tracing::error!(missing, "the access log is too slow: lines are left out");
-        }
-        if let Err(error) = out.write_all(&line) {
-            tracing::error!(%error, "a line of the access log can't be written");
+        journal.left_out(left_out.swap(0, Ordering::Relaxed));
+        journal.write(&line);
+    }
+    journal.close();
+}
+
+/// Where the lines go, and what it lacks.
+struct Journal<W> {
+    out: W,
+    clock: Clock,
+    /// Whether the last line was written in part: it mustn't spoil the next one, too.
+    is_torn: bool,
+    /// Lines that are missing and of which nobody has been told yet.
+    missing: u64,
+    reminder: Reminder,
+}
+
+impl<W: Write> Journal<W> {
+    fn of(out: W) -> Self {
+        Self { out, clock: Clock::start(), is_torn: false, missing: 0, reminder: Reminder::default() }
+    }
+
+    fn left_out(&mut self, lines: u64) {
+        self.missing += lines;
+        if lines > 0 {
+            self.complain("it is too slow");
         }
     }
-    // Nothing of it is held back but by the system.
-    let _ = out.flush();
+
+    fn write(&mut self, line: &[u8]) {
+        if let Err(error) = self.append(line) {
+            self.missing += 1;
+            self.complain(&error.to_string());
+        }
+    }
+
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.is_torn {
+            self.out.write_all(b"\n")?;
+            self.is_torn = false;
+        }
+        let mut rest = line;
+        while !rest.is_empty() {
+            match self.out.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => rest = &rest[written..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            self.is_torn = !rest.is_empty();
+        }
+        Ok(())
+    }
+
+    fn complain(&mut self, why: &str) {
+        if self.reminder.is_due(self.clock.now()) {
+            let missing = std::mem::take(&mut self.missing);
+            tracing::error!(missing, why, "lines are missing in the access log");
+        }
+    }
+
+    fn close(mut self) {
+        // Nothing of it is held back but by the system.
+        let _ = self.out.flush();
+        if self.missing > 0 {
+            tracing::error!(missing = self.missing, "more lines are missing in the access log");
+        }
+    }
 }
 
 fn timestamp(at: Wall) -> String {
@@ -165,5 +226,47 @@ impl<'a> Line<'a> {
             cached_tokens: ended.usage.map(|usage| usage.cached_tokens),
             cost: ended.cost.map(|cost| cost.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk with room for so many bytes.
+    #[derive(Default)]
+    struct Disk {
+        written: Vec<u8>,
+        room: usize,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let fits = bytes.len().min(self.room);
+            if fits == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.room -= fits;
+            self.written.extend_from_slice(&bytes[..fits]);
+            Ok(fits)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_disk_that_was_full_spoils_one_line_and_each_missing_one_is_counted() {
+        let mut journal = Journal::of(Disk { room: 12, ..Disk::default() });
+        for number in 0..5 {
+            journal.write(format!("line {number}\n").as_bytes());
+        }
+        assert_eq!(journal.missing, 3, "the first of four was told at once");
+        journal.out.room = 100;
+        journal.write(b"line 5\n");
+        journal.left_out(2);
+        assert_eq!(journal.missing, 5, "within a minute no more is told");
+        assert_eq!(String::from_utf8_lossy(&journal.out.written), "line 0\nline \nline 5\n");
     }
 }

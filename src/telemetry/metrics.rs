@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use keywheel_actors::Wheel;
 use keywheel_actors::board::KeyState;
 use keywheel_actors::stats::StatsReport;
+use keywheel_actors::{Keeping, Wheel};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -128,6 +128,7 @@ struct Seen {
     key_in_flight: Family<OfKey, Gauge>,
     key_calls: Family<OfCalls, Gauge>,
     dead_letters: Gauge,
+    durable: Gauge,
     resident: Gauge,
 }
 
@@ -204,6 +205,11 @@ impl Metrics {
             "Jobs that were lost inside since the start; not 0 is a defect",
             seen.dead_letters.clone(),
         );
+        registry.register(
+            "state_durable",
+            "Whether what happens is kept (1) or a restart will forget it (0)",
+            seen.durable.clone(),
+        );
         registry.register_with_unit("resident_memory", "Memory in use", Unit::Bytes, seen.resident.clone());
         let build = Family::<OfBuild, Gauge>::default();
         build.get_or_create(&OfBuild { version: env!("CARGO_PKG_VERSION") }).set(1);
@@ -277,6 +283,7 @@ impl Metrics {
         let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         seen.in_flight.set(gauge(in_flight));
         seen.dead_letters.set(count(stats.dead_letters));
+        seen.durable.set(i64::from(wheel.keeping() == Keeping::Durably));
         seen.resident.set(resident_bytes());
         // Who has left the configuration is told of no more.
         seen.queued.clear();

@@ -69,6 +69,7 @@ pub(crate) struct Run<P = Sim> {
     pub(crate) desk: Desk,
     pub(crate) providers: Vec<P>,
     pub(crate) saw: Vec<Saw>,
+    begun: usize,
 }
 
 impl Run {
@@ -93,20 +94,32 @@ impl<P: Books> Run<P> {
     pub(crate) fn at(desk: Desk, providers: Vec<P>, words: &[&str], environment: &[(&str, &str)]) -> Self {
         let words = [&["--set", "server.access_log=access.jsonl"], words].concat();
         let gateway = Gateway::start_in(&desk, &words, environment);
-        Self { gateway, desk, providers, saw: Vec::new() }
+        Self { gateway, desk, providers, saw: Vec::new(), begun: 0 }
     }
 
     /// Sends so many at once, every other one a stream, and hears them all out. Tells how many were served.
     pub(crate) async fn send(&mut self, count: usize) -> usize {
+        let all = self.begin(count);
+        self.hear_out(all).await
+    }
+
+    /// Sends so many at once, every other one a stream.
+    pub(crate) fn begin(&mut self, count: usize) -> JoinSet<Saw> {
         let mut all = JoinSet::new();
         for number in 0..count {
-            let id = format!("r{}-{number}", self.saw.len());
+            let id = format!("r{}-{number}", self.begun);
             let is_stream = number % 2 == 1;
             let request = if is_stream { self.gateway.stream(&id) } else { self.gateway.chat(&id) };
             all.spawn(async move {
                 Saw::of(id, is_stream, request.send().await.expect("every request has an answer")).await
             });
         }
+        self.begun += count;
+        all
+    }
+
+    /// Hears out what was begun. Tells how many were served.
+    pub(crate) async fn hear_out(&mut self, all: JoinSet<Saw>) -> usize {
         let saw = all.join_all().await;
         let served = saw.iter().filter(|saw| saw.is_whole).count();
         self.saw.extend(saw);

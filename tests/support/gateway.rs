@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 use super::PATIENCE;
 use super::program::{Desk, Ended, Program};
 
+/// What starts it on any free ports.
+const SERVE: [&str; 6] = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--json"];
+
 /// `keywheel serve` at work.
 pub(crate) struct Gateway {
     pub(crate) program: Program,
@@ -25,8 +28,15 @@ impl Gateway {
 
     /// The same with these variables.
     pub(crate) fn start_in(desk: &Desk, words: &[&str], environment: &[(&str, &str)]) -> Self {
-        let said = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--json"];
-        let mut program = desk.start(&[&said, words].concat(), environment);
+        Self::of(desk.start(&[&SERVE, words].concat(), environment))
+    }
+
+    /// The same, started by another program that becomes it.
+    pub(crate) fn start_by(desk: &Desk, by: &[&str], words: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::of(desk.start_by(by, &[&SERVE, words].concat(), environment))
+    }
+
+    fn of(mut program: Program) -> Self {
         let line = program.out.line_with("listening");
         let started: Value = serde_json::from_str(&line).expect("a line of JSON");
         let of = |name: &str| started[name].as_str().expect("an address").replace("http://", "");
@@ -59,6 +69,12 @@ impl Gateway {
     pub(crate) async fn metrics(&self) -> String {
         let asked = self.client.get(format!("http://{}/metrics", self.admin)).send().await;
         asked.expect("it answers").text().await.expect("text")
+    }
+
+    /// What the admin interface tells of providers and keys.
+    pub(crate) async fn admin_status(&self) -> Value {
+        let asked = self.client.get(format!("http://{}/v1/status", self.admin)).send().await;
+        body(asked.expect("it answers")).await
     }
 
     /// Says these bytes and hears all that is answered, until the connection is closed.

@@ -12,6 +12,8 @@ use tempfile::TempDir;
 
 use super::PATIENCE;
 
+const KEYWHEEL: &str = env!("CARGO_BIN_EXE_keywheel");
+
 /// A working directory with its files, and the program in it.
 pub(crate) struct Desk {
     dir: TempDir,
@@ -32,6 +34,15 @@ impl Desk {
         self
     }
 
+    /// With a file that only its owner may read.
+    #[cfg(unix)]
+    pub(crate) fn with_private(self, name: &str, text: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let desk = self.with(name, text);
+        fs::set_permissions(desk.path(name), fs::Permissions::from_mode(0o600)).expect("it is ours");
+        desk
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -45,8 +56,23 @@ impl Desk {
         self.start_reading(words, environment, Stdio::null())
     }
 
+    /// The same by another program, which is given `keywheel` and its words and becomes it.
+    pub(crate) fn start_by(&self, by: &[&str], words: &[&str], environment: &[(&str, &str)]) -> Program {
+        let words = [by, &[KEYWHEEL], words].concat();
+        self.begin(Command::new(words[0]), &words[1..], environment, Stdio::null())
+    }
+
     fn start_reading(&self, words: &[&str], environment: &[(&str, &str)], stdin: Stdio) -> Program {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_keywheel"));
+        self.begin(Command::new(KEYWHEEL), words, environment, stdin)
+    }
+
+    fn begin(
+        &self,
+        mut command: Command,
+        words: &[&str],
+        environment: &[(&str, &str)],
+        stdin: Stdio,
+    ) -> Program {
         command.args(words).current_dir(self.dir.path()).env_clear().env("HOME", self.dir.path());
         command.envs(environment.iter().copied()).stdin(stdin);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -93,6 +119,14 @@ impl Program {
     /// The number of its process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The most memory that it ever held at once. Needs Linux: it reads `/proc`.
+    pub(crate) fn memory_max_mib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells it");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib / 1_024
     }
 
     /// Whether it has ended.

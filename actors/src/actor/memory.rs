@@ -54,14 +54,14 @@ pub(super) fn dated_windows(windows: &[Past], today: SystemTime) -> Vec<WindowMe
 /// What an earlier process left, seen from now.
 pub(crate) struct Recollection<'a> {
     memory: &'a Memory,
-    /// Not earlier than what was written last: a calendar that was set back must not prolong anything.
+    /// By the calendar, which may have been set back since something was written.
     today: Wall,
     now: Moment,
 }
 
 impl<'a> Recollection<'a> {
     pub(crate) fn of(memory: &'a Memory, clock: Clock, now: Moment) -> Self {
-        Self { memory, today: Wall::from(clock.today()).max(memory.presence.seen), now }
+        Self { memory, today: Wall::from(clock.today()), now }
     }
 
     /// The health that a key begins with, and the concurrency that was learned.
@@ -123,7 +123,9 @@ impl<'a> Recollection<'a> {
     }
 
     fn rest(&self, rest: &RestMemory) -> Option<RestPast> {
-        let left = rest.until.map(|until| Duration::from_millis(until.0.saturating_sub(self.today.0)));
+        // Not before what was written last: a calendar that was set back must not prolong a rest.
+        let today = self.today.max(self.memory.presence.seen);
+        let left = rest.until.map(|until| Duration::from_millis(until.0.saturating_sub(today.0)));
         // What is over is over; and an active key doesn't rest.
         if left.is_some_and(|left| left.is_zero()) || rest.state == KeyState::Active {
             return None;

@@ -245,7 +245,7 @@ pub struct Presence {
 pub struct Wall(pub u64);
 
 impl Wall {
-    /// From `earlier` to here. Dates to come are now.
+    /// From `earlier` to here. Dates to come are now: a calendar that was ahead for a while must not give a day twice.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }

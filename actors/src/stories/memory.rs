@@ -6,7 +6,7 @@ use crate::outcome::Reason;
 use crate::request::{Patience, Terms};
 use crate::secret::Secret;
 use crate::spec::{DAY, Limits, MINUTE, WindowLimit};
-use crate::store::{Scripted, Wall};
+use crate::store::{Changes, Presence, Scripted, Store as _, Wall};
 use crate::wheel::{Keeping, Kept, KeyCommand};
 
 use super::scenario::{Scenario, World, broke, key_id, millis, secs, throttled, unauthorized};
@@ -204,6 +204,23 @@ fn a_calendar_that_was_set_back_prolongs_nothing() {
         world.advance(secs(102)).await;
         assert_eq!(world.state("a"), KeyState::Active);
     });
+}
+
+#[test]
+fn a_calendar_that_was_ahead_for_a_while_gives_no_day_twice() {
+    let store = Scripted::default();
+    let daily = || {
+        Scenario::keys(["a"])
+            .each_key(|key| key.limits = Limits::default().and(WindowLimit::requests(10, DAY)))
+    };
+    let first = daily().remembering(&store, 0.0, |world| async move { served(&world, 20).await });
+    let ahead = Wall(store.memory().presence.seen.0 + 86_400_000);
+    let presence = Some(Presence { seen: ahead, closed: false });
+    store.save(&Changes { presence, ..Changes::default() }).expect("it isn't broken");
+    let second = daily().remembering(&store, 0.1, |world| async move { served(&world, 20).await });
+    assert_eq!((first, second), (10, 0));
+    let next_day = daily().remembering(&store, 1.2, |world| async move { served(&world, 20).await });
+    assert_eq!(next_day, 10);
 }
 
 #[test]
