@@ -1,6 +1,5 @@
 //! A line of JSON for each request that has ended, written by a thread of its own: no request waits for a disk.
 
-use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +13,7 @@ use keywheel_actors::id::Model;
 use keywheel_actors::store::Wall;
 use serde::Serialize;
 
+use super::log_file::{LogFile, Sink};
 use super::{Ended, Ending};
 use crate::reminder::Reminder;
 
@@ -72,19 +72,12 @@ impl AccessLogger {
     /// # Errors
     /// If it can't be opened.
     pub fn to_file(path: &Path) -> anyhow::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.create(true).append(true);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::OpenOptionsExt as _;
-            options.mode(0o600);
-        }
         let file =
-            options.open(path).with_context(|| format!("can't open the access log {}", path.display()))?;
+            LogFile::open(path).with_context(|| format!("can't open the access log {}", path.display()))?;
         Self::start(file)
     }
 
-    fn start(out: impl Write + Send + 'static) -> anyhow::Result<Self> {
+    fn start(out: impl Sink + Send + 'static) -> anyhow::Result<Self> {
         let (send, lines) = sync_channel(WAITING_MAX);
         let left_out = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&left_out);
@@ -117,7 +110,7 @@ impl AccessLogger {
     }
 }
 
-fn write(lines: &Receiver<Vec<u8>>, out: impl Write, left_out: &AtomicU64) {
+fn write(lines: &Receiver<Vec<u8>>, out: impl Sink, left_out: &AtomicU64) {
     let mut journal = Journal::of(out);
     while let Ok(line) = lines.recv() {
         journal.left_out(left_out.swap(0, Ordering::Relaxed));
@@ -137,7 +130,7 @@ struct Journal<W> {
     reminder: Reminder,
 }
 
-impl<W: Write> Journal<W> {
+impl<W: Sink> Journal<W> {
     fn of(out: W) -> Self {
         Self { out, clock: Clock::start(), is_torn: false, missing: 0, reminder: Reminder::default() }
     }
@@ -157,6 +150,7 @@ impl<W: Write> Journal<W> {
     }
 
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        self.out.renew(self.clock.now())?;
         if self.is_torn {
             self.out.write_all(b"\n")?;
             self.is_torn = false;
@@ -255,6 +249,8 @@ mod tests {
             Ok(())
         }
     }
+
+    impl Sink for Disk {}
 
     #[test]
     fn a_disk_that_was_full_spoils_one_line_and_each_missing_one_is_counted() {

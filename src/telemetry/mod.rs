@@ -2,6 +2,7 @@
 
 mod access_log;
 mod labels;
+mod log_file;
 mod metrics;
 mod otlp;
 mod record;

@@ -170,8 +170,14 @@ async fn a_disk_that_fills_up_stops_no_traffic_and_is_used_again_when_it_can_be(
     assert_eq!(send(&gateway, "after", 10).await, 10);
     let ended = gateway.terminate();
     assert_eq!(ended.exited(0).stderr.matches("the state isn't kept").count(), 1, "{}", ended.stderr);
-    assert_eq!(ended.stderr.matches("missing in the access log").count(), 2, "{}", ended.stderr);
-    assert_eq!(desk.read("access.jsonl").lines().count(), 20, "before and after");
+    // Lines are written by and by, and may meet the room that there is then.
+    let missing = ended
+        .stderr
+        .split("missing=")
+        .skip(1)
+        .filter_map(|rest| rest.split_whitespace().next()?.parse::<usize>().ok());
+    let logged = desk.read("access.jsonl").lines().count();
+    assert_eq!((logged + missing.sum::<usize>(), logged < 130), (130, true), "{}", ended.stderr);
 
     // What was said while there was no room is known to the next one.
     let before = (calls(&sim, "k0"), calls(&sim, "k1"));
