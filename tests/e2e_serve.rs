@@ -12,7 +12,7 @@ use keywheel::sim::{Conduct, HeaderStyle, Latency, LimitSpec, Outcome, Shape, Si
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use support::gateway::{Gateway, body, header};
 use support::live::{STATE, calls, desk, desk_with, key, start, status, until};
@@ -154,28 +154,37 @@ const DONE: &str = "data: [DONE]\n\n";
 
 /// A provider that gives these answers to one connection after the other, and then hangs up.
 async fn scripted(answers: Vec<String>) -> Desk {
+    scripted_heard(answers).await.0
+}
+
+/// The same, and what it was asked.
+async fn scripted_heard(answers: Vec<String>) -> (Desk, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("port 0 is always free");
     let port = listener.local_addr().expect("it listens").port();
-    tokio::spawn(async move {
+    let heard = tokio::spawn(async move {
+        let mut asked = Vec::new();
         for answer in answers {
             let (mut connection, _) = listener.accept().await.expect("a call comes");
-            hear(&mut connection).await;
+            asked.push(hear(&mut connection).await);
             connection.write_all(answer.as_bytes()).await.expect("somebody reads");
             connection.shutdown().await.expect("the answer ends");
         }
+        asked
     });
     let keys = "[[provider.key]]\nname = \"a\"\nsecret = \"sk-a\"\n[[provider.key]]\nname = \"b\"\nsecret = \"sk-b\"\n";
-    Desk::new(&format!(
+    let desk = Desk::new(&format!(
         "{STATE}[[provider]]\nid = \"p\"\ndialect = \"openai\"\nbase_url = \"http://127.0.0.1:{port}/v1\"\n{keys}"
-    ))
+    ));
+    (desk, heard)
 }
 
 /// Reads a request of a few JSON bytes to its end.
-async fn hear(connection: &mut TcpStream) {
+async fn hear(connection: &mut TcpStream) -> String {
     let mut heard = Vec::new();
     while !heard.ends_with(b"}") {
         assert!(connection.read_buf(&mut heard).await.expect("the request comes") > 0);
     }
+    String::from_utf8(heard).expect("text")
 }
 
 #[tokio::test]
@@ -520,6 +529,29 @@ async fn collected(
         });
     }
     heard.join_all().await.into_iter().flatten().collect()
+}
+
+#[tokio::test]
+async fn a_trace_goes_on_at_the_provider_and_nobody_is_drawn_into_one() {
+    let (desk, heard) = scripted_heard(vec![format!("{HEAD}{HELLO}{DONE}"); 2]).await;
+    let gateway = Gateway::start(&desk, &[]);
+    let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+    let traced =
+        gateway.stream("a").header("traceparent", traceparent).header("tracestate", "congo=t61rcWkgMzE");
+    let untraced = gateway.stream("b").header("tracestate", "congo=t61rcWkgMzE");
+    for request in [traced, untraced] {
+        let text = request.send().await.expect("an answer").text().await.expect("text");
+        assert_eq!(text, [HELLO, DONE].concat());
+    }
+    let heard = heard.await.expect("it lives");
+    let [traced, untraced] = &heard[..] else { panic!("{heard:?}") };
+    assert!(traced.contains("\r\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-"), "{traced}");
+    assert!(!traced.contains("00f067aa0ba902b7"), "the next one's parent is here: {traced}");
+    assert!(
+        traced.contains("-00\r\n") && traced.contains("\r\ntracestate: congo=t61rcWkgMzE\r\n"),
+        "{traced}"
+    );
+    assert!(!untraced.contains("\r\ntrace"), "{untraced}");
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use crate::clients::{ClientSpec, TokenHash};
 use crate::exit::UsageError;
 
 /// What `[server]` may say.
-pub(super) const FIELDS: [&str; 15] = [
+pub(super) const FIELDS: [&str; 16] = [
     "listen",
     "client",
     "deadline",
@@ -31,6 +31,7 @@ pub(super) const FIELDS: [&str; 15] = [
     "forward_headers",
     "otlp_endpoint",
     "service_name",
+    "trace_one_in",
 ];
 
 /// What a client may say.
@@ -45,6 +46,9 @@ pub(super) const UPLOAD_MIB_MOST: u64 = 1 << 20;
 pub(super) const CONNECTIONS_MOST: u64 = 65_535;
 /// More threads than this help no machine.
 pub(super) const WORKERS_MOST: u64 = 1_024;
+
+/// Rarer than this nobody would ever see one.
+pub(super) const TRACE_ONE_IN_MOST: u64 = 1_000_000;
 
 /// The server looks at its clock twice a second: less than this could be over before it began.
 const HEADER_TIMEOUT_LEAST: Duration = Duration::from_secs(1);
@@ -90,6 +94,8 @@ pub struct ServerConfig {
     pub otlp_endpoint: Option<String>,
     /// What this gateway is called there.
     pub service_name: String,
+    /// Of so many traces that begin here one is recorded.
+    pub trace_one_in: u64,
 }
 
 /// Where a line goes for each request that has ended.
@@ -122,6 +128,7 @@ impl Default for ServerConfig {
             forward_headers: Vec::new(),
             otlp_endpoint: None,
             service_name: "keywheel".to_owned(),
+            trace_one_in: 1,
         }
     }
 }
@@ -181,6 +188,7 @@ pub(super) fn read(node: Option<Node<'_>>, directory: &std::path::Path) -> Serve
         forward_headers: fields.get("forward_headers").map(|node| forwarded(&node)).unwrap_or_default(),
         otlp_endpoint: fields.get("otlp_endpoint").and_then(|node| endpoint(&node)),
         service_name: text("service_name").unwrap_or(usual.service_name),
+        trace_one_in: whole("trace_one_in", TRACE_ONE_IN_MOST).unwrap_or(usual.trace_one_in),
     }
 }
 

@@ -133,7 +133,8 @@ impl<'a> Incoming<'a> {
         endpoint: &'a Endpoint,
         id: &'a str,
     ) -> Self {
-        let trace = TraceContext::of(headers::text(request.headers(), TRACEPARENT));
+        let traceparent = headers::text(request.headers(), TRACEPARENT);
+        let trace = TraceContext::of(traceparent, config.server.trace_one_in);
         Self { gate, config, request, endpoint, id, trace }
     }
 
@@ -284,6 +285,11 @@ impl<'a> Incoming<'a> {
             && let Ok(trace) = HeaderValue::from_str(&self.trace.to_string())
         {
             passed.insert(HeaderName::from_static(TRACEPARENT), trace);
+            for state in self.request.headers().get_all(TRACESTATE) {
+                if let Ok(state) = HeaderValue::from_bytes(state.as_bytes()) {
+                    passed.append(HeaderName::from_static(TRACESTATE), state);
+                }
+            }
         }
         passed
     }
@@ -291,6 +297,8 @@ impl<'a> Incoming<'a> {
 
 /// Where a trace stands in a request.
 const TRACEPARENT: &str = "traceparent";
+/// What its members keep in it: it goes on as it came.
+const TRACESTATE: &str = "tracestate";
 
 /// What a client without limits on tokens or cost takes of them.
 const NOTHING: Claim = Claim { tokens: Tokens::NONE, cost: None };

@@ -1,6 +1,6 @@
 //! A line of JSON for each request that has ended, written by a thread of its own: no request waits for a disk.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -225,6 +225,8 @@ impl<'a> Line<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     /// A disk with room for so many bytes.

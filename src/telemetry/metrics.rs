@@ -1,8 +1,8 @@
 //! Metrics for Prometheus. What requests come to is counted as they end; what providers and keys are doing is read
 //! from the board when somebody asks.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use keywheel_actors::board::KeyState;
 use keywheel_actors::stats::StatsReport;
@@ -115,6 +115,8 @@ pub struct Metrics {
     fallbacks: Family<OfProvider, Counter>,
     attempts: Family<OfAttempt, Counter>,
     seen: Seen,
+    /// Held by whoever looks: two at once would count everything twice.
+    looking: Mutex<()>,
 }
 
 /// What is read when somebody asks.
@@ -126,8 +128,8 @@ struct Seen {
     resting: Family<OfProvider, Gauge>,
     keys: Family<OfKeys, Gauge>,
     key_in_flight: Family<OfKey, Gauge>,
-    key_calls: Family<OfCalls, Gauge>,
-    dead_letters: Gauge,
+    key_calls: Family<OfCalls, Counter>,
+    dead_letters: Counter,
     durable: Gauge,
     resident: Gauge,
 }
@@ -157,6 +159,7 @@ impl Metrics {
             fallbacks: Family::default(),
             attempts: Family::default(),
             seen: Seen::default(),
+            looking: Mutex::new(()),
         };
         metrics.register();
         metrics
@@ -270,6 +273,7 @@ impl Metrics {
 
     /// All of them as text, with what the board says now.
     pub fn text(&self, wheel: &Wheel, stats: &StatsReport, in_flight: usize) -> String {
+        let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
         self.look(wheel, stats, in_flight);
         let mut text = String::new();
         // Writing to a string can't fail.
@@ -280,9 +284,8 @@ impl Metrics {
     fn look(&self, wheel: &Wheel, stats: &StatsReport, in_flight: usize) {
         let seen = &self.seen;
         let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         seen.in_flight.set(gauge(in_flight));
-        seen.dead_letters.set(count(stats.dead_letters));
+        seen.dead_letters.inc_by(stats.dead_letters.saturating_sub(seen.dead_letters.get()));
         seen.durable.set(i64::from(wheel.keeping() == Keeping::Durably));
         seen.resident.set(resident_bytes());
         // Who has left the configuration is told of no more.
@@ -319,7 +322,7 @@ impl Metrics {
                 ("cancelled", counts.cancelled),
             ] {
                 let of = OfCalls { provider: Arc::clone(&provider), key: Arc::clone(&key), outcome };
-                seen.key_calls.get_or_create(&of).set(count(number));
+                seen.key_calls.get_or_create(&of).inc_by(number);
             }
         }
     }

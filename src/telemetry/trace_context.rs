@@ -18,19 +18,24 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// Begins a trace.
-    pub fn fresh() -> Self {
-        Self { trace_id: fastrand::u128(1..), span_id: fastrand::u64(1..), parent: None, sampled: true }
+    /// Begins a trace; one in so many is recorded.
+    fn fresh(one_in: u64) -> Self {
+        let sampled = fastrand::u64(0..one_in.max(1)) == 0;
+        Self { trace_id: fastrand::u128(1..), span_id: fastrand::u64(1..), parent: None, sampled }
     }
 
-    /// Goes on with the trace that a request brings; begins one where it brings none that can be read.
-    pub fn of(traceparent: Option<&str>) -> Self {
-        traceparent.and_then(parse).map_or_else(Self::fresh, |(trace_id, parent, sampled)| Self {
-            trace_id,
-            span_id: fastrand::u64(1..),
-            parent: Some(parent),
-            sampled,
-        })
+    /// Goes on with the trace that a request brings; begins one where it brings none that can be read, and one in
+    /// so many of these is recorded.
+    pub fn of(traceparent: Option<&str>, one_in: u64) -> Self {
+        traceparent.and_then(parse).map_or_else(
+            || Self::fresh(one_in),
+            |(trace_id, parent, sampled)| Self {
+                trace_id,
+                span_id: fastrand::u64(1..),
+                parent: Some(parent),
+                sampled,
+            },
+        )
     }
 
     /// The trace's id, as it is written.
@@ -72,12 +77,21 @@ mod tests {
 
     #[test]
     fn a_trace_goes_on_under_a_span_of_ours() {
-        let context = TraceContext::of(Some(GIVEN));
+        let context = TraceContext::of(Some(GIVEN), 1);
         assert_eq!(context.trace(), "4bf92f3577b34da6a3ce929d0e0e4736");
         assert_eq!((context.parent, context.sampled), (Some(0x00f0_67aa_0ba9_02b7), true));
-        let next = TraceContext::of(Some(&context.to_string()));
+        let next = TraceContext::of(Some(&context.to_string()), 1);
         assert_eq!((next.trace_id, next.parent), (context.trace_id, Some(context.span_id)));
-        assert!(!TraceContext::of(Some(&GIVEN.replace("-01", "-00"))).sampled);
+        assert!(!TraceContext::of(Some(&GIVEN.replace("-01", "-00")), 1).sampled);
+    }
+
+    #[test]
+    fn of_traces_that_begin_here_some_are_recorded() {
+        fastrand::seed(1);
+        let recorded = |one_in| (0..1_000).filter(|_| TraceContext::of(None, one_in).sampled).count();
+        assert_eq!(recorded(1), 1_000);
+        assert!((50..=160).contains(&recorded(10)));
+        assert!(TraceContext::of(Some(GIVEN), 1_000_000).sampled, "whoever began it has decided");
     }
 
     #[test]
@@ -92,8 +106,8 @@ mod tests {
             "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
             "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b7-01",
         ] {
-            assert_eq!(TraceContext::of(Some(wrong)).parent, None, "{wrong}");
+            assert_eq!(TraceContext::of(Some(wrong), 1).parent, None, "{wrong}");
         }
-        assert!(TraceContext::of(Some(&format!("{}-x", GIVEN.replace("00-4", "01-4")))).parent.is_some());
+        assert!(TraceContext::of(Some(&format!("{}-x", GIVEN.replace("00-4", "01-4"))), 1).parent.is_some());
     }
 }

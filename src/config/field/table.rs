@@ -13,7 +13,8 @@ use crate::config::preset::{DIALECTS, PRESETS};
 use crate::config::provider::QUEUE_JOBS_MOST;
 use crate::config::rotation::FAILURES_MAX;
 use crate::config::server::{
-    BODY_MIB_MOST, CONNECTIONS_MOST, HOLD_BACKS, PRIORITIES, ServerConfig, UPLOAD_MIB_MOST, WORKERS_MOST,
+    BODY_MIB_MOST, CONNECTIONS_MOST, HOLD_BACKS, PRIORITIES, ServerConfig, TRACE_ONE_IN_MOST,
+    UPLOAD_MIB_MOST, WORKERS_MOST,
 };
 use crate::money::Currency;
 
@@ -488,6 +489,12 @@ const SERVER: &[Field] = &[
         "What this gateway is called there.",
         Kind::Text,
         Usual::Value(|| json!(ServerConfig::default().service_name)),
+    ),
+    field(
+        "trace_one_in",
+        "Of so many traces that begin here one is sent; those that a client has begun go by its own word.",
+        Kind::Whole { least: 1, most: TRACE_ONE_IN_MOST },
+        Usual::Value(|| json!(ServerConfig::default().trace_one_in)),
     ),
 ];
 
