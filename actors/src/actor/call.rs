@@ -17,7 +17,7 @@ use futures_util::future::{Either, select};
 use tokio::time::timeout_at;
 
 use crate::clock::Moment;
-use crate::dialect::{Dialect, Kind, Speech, Tongue, redirect};
+use crate::dialect::{Dialect, Kind, Speech, Tongue, redirect, success};
 use crate::error::SendError;
 use crate::id::KeyId;
 use crate::outcome::{Attempt, Fault, Gauges, Reason, Served, Usage};
@@ -327,6 +327,10 @@ async fn exchange(
     if let Some(fault) = redirect::fault_in(status, &headers, wanted.delivery) {
         return Progress::Failed(scrub_fault(&line.secret, fault), None);
     }
+    if status.is_success() && wanted.delivery != Delivery::Passed && success::is_compressed(&headers) {
+        let fault = Fault::new(Reason::Cut, "the answer is compressed, which nobody asked for");
+        return Progress::Failed(fault, None);
+    }
     let has_body = !is_head && status != StatusCode::NO_CONTENT;
     if status.is_success() && has_body && wanted.delivery == Delivery::Passed && is_opaque(&headers) {
         let begun = stream::Begun::opaque(body, limits, by);
@@ -479,7 +483,7 @@ fn drop_echoes(secret: &Secret, headers: &mut HeaderMap) {
 }
 
 /// Whether nothing can be read out of an answer but its bytes: neither events nor a JSON that is short enough to
-/// be looked into.
+/// be looked into, or that would have to be unpacked first.
 fn is_opaque(headers: &HeaderMap) -> bool {
     let is_json = headers
         .get(header::CONTENT_TYPE)
@@ -488,7 +492,8 @@ fn is_opaque(headers: &HeaderMap) -> bool {
     let length =
         headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let is_short = length.is_some_and(|bytes| bytes <= LOOKED_INTO_BYTES_MAX);
-    !(is_event_stream(headers) || is_json && is_short || length == Some(0))
+    let is_readable = is_event_stream(headers) || is_json && is_short;
+    length != Some(0) && (success::is_compressed(headers) || !is_readable)
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

@@ -155,6 +155,9 @@ async fn complete(line: &Line, begun: &mut Begun) -> Result<(), NoStream> {
             }
             held.push(run);
         }
+        if is_said_to_be_whole(&**reader, *end) {
+            return Ok(());
+        }
         let by = (clock.now() + limits.idle).min(limits.last());
         match timeout_at(clock.instant(by), body.next()).await {
             Ok(Some(Ok(chunk))) => splitter.push(chunk),
@@ -195,6 +198,11 @@ fn is_whole(splitter: &Splitter, reader: &dyn StreamReader, end: Seen) -> bool {
         Ending::Marked => end == Seen::Done,
         Ending::Unmarked => splitter.is_drained(),
     }
+}
+
+/// Whether a stream has said itself that it is all that it was to be, whatever becomes of its body.
+fn is_said_to_be_whole(reader: &dyn StreamReader, end: Seen) -> bool {
+    reader.ending() == Ending::Marked && end == Seen::Done
 }
 
 fn too_long(error: EventTooLong) -> NoStream {
@@ -327,8 +335,26 @@ impl Handed {
             if !is_whole(splitter, &**reader, *end) {
                 return self.fail(Fault::new(Reason::Cut, UNCLOSED));
             }
-            self.usage = reader.usage();
         }
+        self.serve()
+    }
+
+    /// Its body has broken, or what is waited for doesn't come. What was said to be whole was whole before that: some
+    /// servers close, or forget, a connection right behind their last event.
+    fn break_off(&mut self, fault: Fault) -> Poll<Option<Result<Bytes, TransportError>>> {
+        match &self.begun {
+            Begun { events: Some(Events { reader, .. }), end, .. }
+                if is_said_to_be_whole(&**reader, *end) =>
+            {
+                self.serve()
+            }
+            Begun { .. } => self.fail(fault),
+        }
+    }
+
+    /// Reports that all of it has been handed out.
+    fn serve(&mut self) -> Poll<Option<Result<Bytes, TransportError>>> {
+        self.usage = self.begun.events.as_ref().and_then(|events| events.reader.usage());
         if let Some(mut slip) = self.slip.take() {
             slip.note(|outcome| outcome.usage = self.usage);
             slip.settle(End::Served { paid: self.paid.take() });
@@ -383,15 +409,15 @@ impl Stream for Handed {
                 },
                 Poll::Ready(Some(Err(error))) => {
                     let fault = transport_fault(&this.line, &error);
-                    return this.fail(fault);
+                    return this.break_off(fault);
                 }
                 Poll::Ready(None) => return this.finish(),
                 Poll::Pending => {
                     if this.cut_off.as_mut().poll(task).is_ready() {
-                        return this.fail(Fault::new(Reason::Stopped, "the wheel has drained"));
+                        return this.break_off(Fault::new(Reason::Stopped, "the wheel has drained"));
                     }
                     return match this.overdue(task) {
-                        Some(fault) => this.fail(fault),
+                        Some(fault) => this.break_off(fault),
                         None => Poll::Pending,
                     };
                 }

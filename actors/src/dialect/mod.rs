@@ -19,7 +19,7 @@ mod rule;
 mod said;
 mod speech;
 pub mod sse;
-mod success;
+pub(crate) mod success;
 mod weight;
 
 use std::fmt;

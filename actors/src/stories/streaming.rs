@@ -67,6 +67,23 @@ fn a_last_line_without_its_blank_line_still_ends_the_stream() {
 }
 
 #[test]
+fn what_breaks_behind_its_end_breaks_nothing() {
+    let ends = [vec![Piece::Break], vec![Piece::Stall], vec![say("data: [DO"), Piece::Break], vec![say(":")]];
+    for end in ends {
+        let step = Step::stream([vec![say(HELLO), say(USAGE), say(DONE)], end].concat());
+        Scenario::keys(["a"]).otherwise(step).run(|world| async move {
+            for hold_back in [HoldBack::None, HoldBack::FirstContent, HoldBack::Full] {
+                let sent = world.wheel.send(request(Delivery::Stream), holding(hold_back)).await;
+                assert_eq!(read(sent.expect("served")).await, ([HELLO, USAGE, DONE].concat(), true));
+            }
+            world.advance(millis(1)).await;
+            let view = world.key("a");
+            assert_eq!((view.counts.succeeded, view.counts.failed, view.counts.tokens), (3, 0, 33));
+        });
+    }
+}
+
+#[test]
 fn before_the_first_content_anything_falls_over() {
     let broken = [
         Step::stream(vec![say(ROLE), Piece::Break]),
@@ -220,6 +237,26 @@ fn bytes_of_any_kind_are_passed_on_as_they_come() {
             assert_eq!(answer.served.attempts.len(), 2);
         },
     );
+}
+
+#[test]
+fn what_is_compressed_is_no_answer_unless_bytes_are_all_that_is_wanted() {
+    let compressed = || Step::stream(vec![say("\x1f"), say(HELLO)]).header("content-encoding", "gzip");
+    let scenario = Scenario::keys(["a", "b"]).upstream("a", [compressed(), compressed(), compressed()]);
+    scenario.otherwise(ok()).run(|world| async move {
+        for delivery in [Delivery::Whole, Delivery::Stream] {
+            let answer = world.wheel.send(request(delivery), Terms::default()).await.expect("served");
+            assert_eq!(answer.served.attempts.len(), 2);
+            let fault = answer.served.attempts[0].fault.clone().expect("the first failed");
+            assert_eq!(
+                (fault.reason, &*fault.message),
+                (Reason::Cut, "the answer is compressed, which nobody asked for")
+            );
+        }
+        let answer = world.wheel.send(request(Delivery::Passed), Terms::default()).await.expect("served");
+        assert_eq!(answer.served.attempts.len(), 1);
+        assert_eq!(read(answer).await, (["\x1f", HELLO].concat(), true));
+    });
 }
 
 #[test]
