@@ -154,7 +154,7 @@ mod tests {
             job: JobId(1),
             from: "p".into(),
             to: "q".into(),
-            why: "`p` rests".to_owned(),
+            why: "no key of `p` is free".to_owned(),
         };
         assert_eq!(told(&mut feed, fell()).as_deref(), Some("   2.5s  q takes over jobs of p"));
         assert_eq!(told(&mut feed, fell()), None);

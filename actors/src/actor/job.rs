@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 
+use crate::clock::Moment;
 use crate::error::SendError;
 use crate::id::{JobId, Model};
 use crate::outcome::Attempt;
@@ -60,6 +61,8 @@ pub(crate) struct State {
     pub(crate) avoid: Option<KeyIndex>,
     /// The number of the routes that it follows.
     pub(crate) routing: u64,
+    /// When it has waited long enough where it is, if somebody else is there.
+    pub(crate) restless_at: Moment,
     place: Place,
     crashes: u32,
     reply: oneshot::Sender<Ending>,
@@ -105,6 +108,7 @@ impl Job {
             paid: None,
             avoid: None,
             routing,
+            restless_at: Moment::NEVER,
             place: Place::None,
             crashes: 0,
             reply,
@@ -127,7 +131,8 @@ impl State {
     /// What a queue must know of it.
     pub(crate) fn ticket(&self) -> Ticket {
         let Terms { caller, deadline, priority, .. } = self.terms;
-        Ticket { model: self.model().clone(), caller, deadline, priority }
+        let restless_at = if self.progress.next().is_some() { self.restless_at } else { Moment::NEVER };
+        Ticket { model: self.model().clone(), caller, deadline, restless_at, priority }
     }
 
     /// Whether nobody waits for it any more.

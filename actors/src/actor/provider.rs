@@ -229,6 +229,7 @@ impl Provider {
         self.send_elsewhere(now);
         self.pump(now);
         self.settle_waiting(now);
+        self.overflow(now);
         self.offer_spare(now);
         self.finish_drain(now);
         self.reserve_for_groups(me);

@@ -3,20 +3,21 @@
 //! A lane is served retries first (they have waited longest), then by priority, and
 //! among equals its callers in turn. Jobs leave by [`Queue::pop`], by their deadline, or when swept.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+mod appointments;
+
+use std::collections::{HashMap, VecDeque};
 
 use crate::clock::Moment;
 use crate::id::{CallerId, Model};
 use crate::request::Priority;
+
+use appointments::Appointments;
 
 /// Every so many jobs of a lane it is the turn of a lower priority, of each in turn: it goes slowly then, but on.
 const LOWER_EVERY: u32 = 8;
 
 /// Empty lanes are kept up to this number; callers may name any model.
 const LANES_KEPT: usize = 64;
-/// Deadlines of jobs that left are forgotten when they outnumber the waiting by this many.
-const STALE_DEADLINES_MAX: usize = 1_024;
 
 /// What a queue must know of a job.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,6 +28,8 @@ pub struct Ticket {
     pub caller: CallerId,
     /// When it must have left.
     pub deadline: Moment,
+    /// When it would rather wait elsewhere.
+    pub restless_at: Moment,
     /// Whom it goes before.
     pub priority: Priority,
 }
@@ -38,8 +41,9 @@ pub struct Queue<J> {
     waiting: HashMap<u64, (J, Ticket)>,
     lanes: Vec<Lane>,
     next_lane: usize,
-    deadlines: BinaryHeap<Reverse<(Moment, u64)>>,
-    delayed: BinaryHeap<Reverse<(Moment, u64)>>,
+    deadlines: Appointments,
+    restless: Appointments,
+    delayed: Appointments,
     next_number: u64,
 }
 
@@ -87,8 +91,9 @@ impl<J> Queue<J> {
             waiting: HashMap::new(),
             lanes: Vec::new(),
             next_lane: 0,
-            deadlines: BinaryHeap::new(),
-            delayed: BinaryHeap::new(),
+            deadlines: Appointments::default(),
+            restless: Appointments::default(),
+            delayed: Appointments::default(),
             next_number: 0,
         }
     }
@@ -151,15 +156,12 @@ impl<J> Queue<J> {
     /// Keeps a job aside until `due`; then it is among the first.
     pub fn push_delayed(&mut self, job: J, ticket: Ticket, due: Moment) {
         let number = self.admit(job, ticket);
-        self.delayed.push(Reverse((due, number)));
+        self.delayed.add(due, number);
     }
 
     /// Lines up the delayed jobs whose time has come.
     pub fn release_due(&mut self, now: Moment) {
-        while let Some(Reverse((due, number))) = self.delayed.peek().copied()
-            && due <= now
-        {
-            self.delayed.pop();
+        while let Some(number) = self.delayed.next_due(now) {
             if let Some((_, ticket)) = self.waiting.get(&number) {
                 let model = ticket.model.clone();
                 let lane = self.lane(&model);
@@ -242,13 +244,16 @@ impl<J> Queue<J> {
     /// Takes the jobs whose deadline has passed.
     pub fn expired(&mut self, now: Moment) -> Vec<J> {
         let mut late = Vec::new();
-        while let Some(Reverse((deadline, number))) = self.deadlines.peek().copied()
-            && deadline <= now
-        {
-            self.deadlines.pop();
+        while let Some(number) = self.deadlines.next_due(now) {
             late.extend(self.waiting.remove(&number).map(|(job, _)| job));
         }
         late
+    }
+
+    /// The numbers of the jobs that have become restless since it was asked last. They stay.
+    pub fn newly_restless(&mut self, now: Moment) -> Vec<u64> {
+        let due = std::iter::from_fn(|| self.restless.next_due(now));
+        due.filter(|number| self.waiting.contains_key(number)).collect()
     }
 
     /// Takes every job that `chosen` says, oldest first.
@@ -263,23 +268,19 @@ impl<J> Queue<J> {
         numbers.iter().filter_map(|number| self.waiting.remove(number)).map(|(job, _)| job).collect()
     }
 
-    /// When [`Queue::release_due`] or [`Queue::expired`] has something to do next.
+    /// When [`Queue::release_due`], [`Queue::expired`] or [`Queue::newly_restless`] has something to do next.
     pub fn wake_at(&self) -> Moment {
-        let due = self.delayed.peek().map_or(Moment::NEVER, |Reverse((due, _))| *due);
-        let late = self.deadlines.peek().map_or(Moment::NEVER, |Reverse((deadline, _))| *deadline);
-        due.min(late)
+        self.delayed.wake_at().min(self.deadlines.wake_at()).min(self.restless.wake_at())
     }
 
     fn admit(&mut self, job: J, ticket: Ticket) -> u64 {
         let number = self.next_number;
         self.next_number += 1;
-        if !ticket.deadline.is_never() {
-            self.deadlines.push(Reverse((ticket.deadline, number)));
-        }
+        self.deadlines.add(ticket.deadline, number);
+        self.restless.add(ticket.restless_at, number);
         self.waiting.insert(number, (job, ticket));
-        if self.deadlines.len() > 2 * self.waiting.len() + STALE_DEADLINES_MAX {
-            let waiting = &self.waiting;
-            self.deadlines.retain(|Reverse((_, number))| waiting.contains_key(number));
+        for appointments in [&mut self.deadlines, &mut self.restless] {
+            appointments.tidy(self.waiting.len(), |number| self.waiting.contains_key(&number));
         }
         number
     }
@@ -345,6 +346,7 @@ mod tests {
             model: "m".into(),
             caller: CallerId(caller),
             deadline: Moment::NEVER,
+            restless_at: Moment::NEVER,
             priority: Priority::Normal,
         }
     }
@@ -415,6 +417,20 @@ mod tests {
     }
 
     #[test]
+    fn who_has_waited_long_becomes_restless_and_stays() {
+        let mut queue = Queue::new(10);
+        for (job, second) in [(1, 5), (2, 3), (3, 4), (4, 9)] {
+            queue.push(job, Ticket { restless_at: at(second), ..ticket(0) }).unwrap();
+        }
+        assert_eq!((queue.newly_restless(at(2)), queue.wake_at()), (vec![], at(3)));
+        assert_eq!(queue.pop(0), Some(1));
+        let restless = queue.newly_restless(at(5));
+        let jobs: Vec<u32> = restless.iter().filter_map(|number| queue.get(*number).copied()).collect();
+        assert_eq!((jobs, queue.len(), queue.wake_at()), (vec![2, 3], 3, at(9)));
+        assert!(queue.newly_restless(at(5)).is_empty());
+    }
+
+    #[test]
     fn those_behind_are_seen_in_turn_and_taken_from_the_middle() {
         let mut queue = Queue::new(10);
         for (job, caller) in [(1, 7), (2, 7), (3, 7), (4, 8)] {
@@ -457,6 +473,7 @@ mod tests {
                     model: format!("m{}", number % 2).as_str().into(),
                     caller: CallerId(number),
                     deadline: if number == 0 { at(10) } else { Moment::NEVER },
+                    restless_at: if number == 1 { at(3) } else { Moment::NEVER },
                     priority: Priority::ALL[usize::try_from(number % 3).unwrap()],
                 };
                 match step {

@@ -1,10 +1,13 @@
 //! From provider to provider along the route, and back.
 
+use std::time::Duration;
+
 use crate::board::KeyState;
+use crate::clock::Moment;
 use crate::error::SendError;
 use crate::event::{Decision, EventKind};
 use crate::outcome::Reason;
-use crate::request::{Delivery, Terms};
+use crate::request::{Delivery, Patience, Terms};
 use crate::spec::{CandidateSpec, Limits, MINUTE, RouteSpec, WindowLimit};
 use crate::upstream::Step;
 
@@ -125,6 +128,52 @@ fn waiting_jobs_go_next_door_only_as_far_as_there_is_room() {
         let last = jobs.iter().map(|seen| seen.ended).max().expect("jobs");
         assert!(last.since_start() <= secs(14), "the first provider serves the rest: {last:?}");
     });
+}
+
+/// Of 40 jobs at once, with such terms, to a key of 1 a second and an idle one: which were served by which, and when
+/// the last of them was.
+fn beside_an_idle_provider(scenario: Scenario, terms: Terms) -> (usize, usize, Duration) {
+    let scenario = scenario.with(|spec| spec.providers[0].keys[0].limits = Limits::rpm_with_burst(60, 1));
+    scenario.run(|world| async move {
+        let mut seen = Vec::new();
+        for job in world.send_many_with(40, terms) {
+            seen.push(job.await.expect("the caller's task lives"));
+        }
+        let served = |key: &str| seen.iter().filter(|seen| seen.ending.is_ok() && seen.key() == key).count();
+        let last = seen.iter().map(|seen| seen.ended).max().expect("jobs");
+        (served("a"), served("b"), last.since_start())
+    })
+}
+
+#[test]
+fn nobody_runs_out_of_time_beside_a_provider_that_is_idle() {
+    let by = |seconds| Terms { deadline: Moment::after_start(secs(seconds)), ..Terms::default() };
+    let interactive = |seconds| Terms { patience: Patience::Interactive, ..by(seconds) };
+    // At the start one is sent, and one each second until half of their time is over; those who leave then are served
+    // next door within a second and a half, for a key of which nothing is known gets ten calls at once.
+    let (home, next_door, last) = beside_an_idle_provider(two(), by(10));
+    assert_eq!((home, next_door), (7, 33));
+    assert!(last > secs(6) && last < secs(7), "{last:?}");
+    let (home, next_door, last) = beside_an_idle_provider(two(), interactive(600));
+    assert_eq!((home, next_door), (16, 24), "whoever is waited for waits no longer than for a first content");
+    assert!(last > secs(15) && last < secs(17), "{last:?}");
+    let (home, next_door, _) = beside_an_idle_provider(two(), by(600));
+    assert_eq!((home, next_door), (40, 0), "who has time waits for the first choice");
+    let (home, next_door, _) = beside_an_idle_provider(two(), Terms::default());
+    assert_eq!((home, next_door), (40, 0));
+    let never = two().with(|spec| spec.providers[0].rotation.fallback_after = None);
+    let (home, next_door, _) = beside_an_idle_provider(never, interactive(10));
+    assert!(home + next_door < 40, "as it was asked for: {home} and {next_door}");
+}
+
+#[test]
+fn jobs_overflow_only_as_far_as_there_is_room() {
+    let slow = two().with(|spec| spec.providers[1].keys[0].limits = Limits::rpm_with_burst(120, 2));
+    let terms = Terms { deadline: Moment::after_start(secs(20)), ..Terms::default() };
+    let (home, next_door, last) = beside_an_idle_provider(slow, terms);
+    assert_eq!(home + next_door, 40);
+    assert!((17..=21).contains(&home), "11 until then, and one of three of the rest: {home}");
+    assert!(last < secs(20), "{last:?}");
 }
 
 #[test]

@@ -124,9 +124,14 @@ impl World {
 
     /// Sends so many jobs at once.
     pub(super) fn send_many(&self, count: usize) -> Vec<JoinHandle<Seen>> {
+        self.send_many_with(count, Terms::default())
+    }
+
+    /// The same on these terms.
+    pub(super) fn send_many_with(&self, count: usize, terms: Terms) -> Vec<JoinHandle<Seen>> {
         let send = |_| {
             let world = self.clone();
-            tokio::spawn(async move { world.send().await })
+            tokio::spawn(async move { world.send_with(terms).await })
         };
         (0..count).map(send).collect()
     }

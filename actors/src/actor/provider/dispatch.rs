@@ -36,10 +36,11 @@ enum Wait {
 
 impl Provider {
     /// Takes in a job from outside. One that was dropped by a crash had its place already.
-    pub(super) fn admit(&mut self, job: Job, now: Moment) {
+    pub(super) fn admit(&mut self, mut job: Job, now: Moment) {
         if job.is_abandoned() {
             return;
         }
+        job.restless_at = self.restless_at(&job, now);
         if job.was_dropped() {
             return self.queue_first(job);
         }
@@ -52,7 +53,6 @@ impl Provider {
         }
         if self.never_fits(&job) {
             let fault = Fault::new(Reason::NeverFits, "the request is larger than any key's token limit");
-            let mut job = job;
             let fate = self.fate(&mut job, &fault, Charge::Counted);
             return self.follow(job, fate, fault, None, now);
         }
