@@ -483,7 +483,7 @@ pub enum AnswerBody {
     Stream(AnswerStream),
 }
 
-/// An answer that comes in pieces. Dropped, it ends its call.
+/// An answer that comes in pieces. Dropped before its closing event, it cancels its call.
 pub struct AnswerStream(Box<Handed>);
 
 impl AnswerStream {
@@ -494,6 +494,12 @@ impl AnswerStream {
     /// Tokens used, once it has ended well and if it told.
     pub fn usage(&self) -> Option<Usage> {
         self.0.usage()
+    }
+
+    /// Whether all of it has been handed out, as far as the stream says so itself: with its closing event. Nothing is
+    /// missing then, though its end may not have come.
+    pub fn is_handed_out(&self) -> bool {
+        self.0.is_handed_out()
     }
 }
 

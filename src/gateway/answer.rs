@@ -203,6 +203,15 @@ struct Streamed {
     underway: Underway,
 }
 
+impl Drop for Streamed {
+    /// SDKs leave behind the last event: they have got what there was.
+    fn drop(&mut self) {
+        if let Some(body) = self.body.take().filter(AnswerStream::is_handed_out) {
+            self.underway.end(Ending::Served, body.usage());
+        }
+    }
+}
+
 impl MessageBody for Streamed {
     type Error = TransportError;
 

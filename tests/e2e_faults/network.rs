@@ -12,7 +12,7 @@ use crate::support::live::{STATE, until};
 use crate::support::millis;
 use crate::support::program::Desk;
 use crate::words::{
-    CHUNKED, DONE, HELLO, JSON, LAST_CHUNK, chunk, head, in_turn, say, stream_of, well, whole,
+    CHUNKED, DONE, HELLO, JSON, LAST_CHUNK, begun, chunk, head, in_turn, say, stream_of, well, whole,
 };
 
 /// A gateway over `ill` with such timeouts and a provider that is well, which serves what the first one doesn't.
@@ -35,6 +35,20 @@ async fn who_says_nothing_is_left_for_another() {
     let calls = run.providers[0].calls();
     assert!(calls < 5 + 5, "it is only probed: {calls}");
     assert_eq!(run.join().await.served, 43);
+}
+
+#[tokio::test]
+async fn who_ends_no_handshake_is_left_for_another() {
+    let (silent, good) = (Raw::start(well), Raw::start(well));
+    let https = silent.base_url().replace("http:", "https:");
+    let config = toml("p0", &https, "") + &toml("p1", &good.base_url(), "");
+    let mut run = Run::over(vec![silent, good], &config, &["--set", "timeouts.connect=300ms"]);
+    for (kind, attempts) in [Kind::Chat, Kind::Stream, Kind::Chat].into_iter().zip(ASKED) {
+        run.one(kind).await.served_by("p1", attempts);
+    }
+    run.assert_keys_are_active(&["p0", "p1"]);
+    assert_eq!(run.providers[0].seen().connections, 5);
+    assert_eq!(run.join().await, Figures { requests: 3, served: 3, calls: 3 });
 }
 
 #[tokio::test]
@@ -142,11 +156,6 @@ async fn an_answer_that_breaks_before_anybody_saw_it_is_got_again() {
     assert_eq!(run.join().await, Figures { requests: 2 * count, served: 2 * count, calls: 3 * count });
 }
 
-/// A stream that begins with these events.
-fn begun(events: &str) -> Step {
-    say([CHUNKED.as_bytes(), &chunk(events)].concat())
-}
-
 #[tokio::test]
 async fn a_stream_that_breaks_before_its_content_is_got_again() {
     let comment = ": one moment\n\n";
@@ -185,6 +194,34 @@ async fn a_stream_that_breaks_behind_its_content_tells_of_it() {
         one.broke_off_behind(HELLO);
         assert_eq!((one.provider.as_str(), one.attempts), ("p0", 1));
         run.one(Kind::Stream).await.served_by("p0", 1);
+    }
+    run.assert_keys_are_active(&["p0"]);
+    assert_eq!(run.join().await, Figures { requests: 2 * count, served: count, calls: 2 * count });
+}
+
+#[tokio::test]
+async fn a_file_that_breaks_off_breaks_its_connection() {
+    let kind = |head: String| head.replace("application/json", "audio/wav");
+    let of_length = kind(head(1_000)) + "RIFF";
+    let in_chunks = CHUNKED.replace("text/event-stream", "audio/wav");
+    let in_chunks = [in_chunks.as_bytes(), &chunk("RIFF")].concat();
+    // Each waits until its beginning has been seen: what breaks before that may take the head with it.
+    let broken = vec![
+        vec![say(&of_length), Step::AwaitCue, Step::Reset],
+        vec![say(&of_length), Step::AwaitCue, Step::HangUp],
+        vec![say(&of_length), Step::AwaitCue, Step::Stop],
+        vec![say(&in_chunks), Step::AwaitCue, Step::Reset],
+        vec![say(&in_chunks), Step::AwaitCue, say("5\r\nha"), Step::HangUp],
+        vec![say(&in_chunks), Step::AwaitCue, Step::HangUp],
+        vec![say(&in_chunks), Step::AwaitCue, say("0\r\n"), Step::HangUp],
+        vec![say(&in_chunks), Step::AwaitCue, Step::Stop],
+    ];
+    let count = broken.len();
+    let mut run = Run::over_raw(vec![(in_turn(broken, 1), "timeouts = { idle = \"300ms\" }")], &[]);
+    for number in 0..count {
+        let file = run.one(Kind::File).await;
+        assert!(file.is_broken && file.text().starts_with("RIFF"), "{number}: {}", file.text());
+        run.one(Kind::Chat).await.served_by("p0", 1);
     }
     run.assert_keys_are_active(&["p0"]);
     assert_eq!(run.join().await, Figures { requests: 2 * count, served: count, calls: 2 * count });

@@ -15,7 +15,7 @@ use crate::run::{Figures, Run, Saw};
 use crate::support::gateway::chat_body;
 use crate::support::live::{key, status, until};
 use crate::support::millis;
-use crate::words::{CHUNKED, DONE, HELLO, LAST_CHUNK, chunk, say, well};
+use crate::words::{CHUNKED, DONE, HELLO, LAST_CHUNK, begun, chunk, say, well};
 
 /// A kilobyte of a stream.
 const EVENT_BYTES: usize = 1_000;
@@ -159,9 +159,8 @@ async fn who_reads_a_file_slowly_slows_its_provider_and_nobody_else() {
 
 #[tokio::test]
 async fn who_leaves_in_the_middle_ends_its_call_and_frees_its_key() {
-    let begun = say([CHUNKED.as_bytes(), &chunk(HELLO)].concat());
-    let silent = vec![begun.clone(), Step::Stop];
-    let busy = vec![begun, Step::Repeat(Bytes::from(chunk(event())), EVENTS), Step::Stop];
+    let silent = vec![begun(HELLO), Step::Stop];
+    let busy = vec![begun(HELLO), Step::Repeat(Bytes::from(chunk(event())), EVENTS), Step::Stop];
     // Every other request is answered well, by the same key, which takes one at a time.
     let answers = [silent, busy];
     let provider = Raw::start(move |heard| match heard.number % 2 {
@@ -187,4 +186,28 @@ async fn who_leaves_in_the_middle_ends_its_call_and_frees_its_key() {
     assert_eq!(key(&seen, "p0")["in_flight"], 0);
     assert_eq!(key(&seen, "p0")["counts"]["cancelled"], 2);
     assert_eq!(run.join().await, Figures { requests: 4, served: 2, calls: 4 });
+}
+
+#[tokio::test]
+async fn who_leaves_behind_the_last_event_has_got_all_of_it() {
+    let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":6,\"total_tokens\":11}}\n\n";
+    let provider = Raw::start(move |heard| match heard.number {
+        0 => vec![begun(&[HELLO, usage, DONE].concat()), Step::Stop],
+        _ => well(heard),
+    });
+    let mut run = Run::over_raw(vec![(provider, "limits = { concurrency = 1 }")], &[]);
+    let mut answer = run.gateway.stream("left").send().await.expect("it begins");
+    let mut text = String::new();
+    // As SDKs do: what follows the mark is of no interest to them.
+    while !text.ends_with(DONE) {
+        let piece = answer.chunk().await.expect("a piece").expect("a piece");
+        text.push_str(str::from_utf8(&piece).expect("text"));
+    }
+    drop(answer);
+    run.saw.push(Saw { id: "left".to_owned(), status: 200, is_whole: true });
+    run.one(Kind::Chat).await.served_by("p0", 1);
+    let seen = status(&run.desk);
+    let counted = ["succeeded", "cancelled", "tokens"].map(|name| key(&seen, "p0")["counts"][name].as_u64());
+    assert_eq!(counted, [2, 0, 11].map(Some));
+    assert_eq!(run.join().await, Figures { requests: 2, served: 2, calls: 2 });
 }

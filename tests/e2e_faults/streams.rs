@@ -11,7 +11,7 @@ use crate::raw::{Raw, Step};
 use crate::run::{Figures, Run};
 use crate::support::live::until;
 use crate::support::millis;
-use crate::words::{CHUNKED, DONE, HELLO, LAST_CHUNK, chunk, head, in_turn, say, well};
+use crate::words::{CHUNKED, DONE, HELLO, LAST_CHUNK, begun, chunk, head, in_turn, say, well};
 
 /// The longest event that goes through.
 const EVENT_BYTES_MAX: usize = 8 << 20;
@@ -75,6 +75,23 @@ async fn whatever_its_lines_and_chunks_a_stream_comes_as_it_was_written() {
     for (number, body) in told.into_iter().enumerate() {
         let one = run.one(Kind::Stream).await;
         assert!(one.served_by("p0", 1).body == body, "{number}: {:?}", one.text());
+    }
+    assert_eq!(run.join().await, Figures { requests: count, served: count, calls: count });
+}
+
+#[tokio::test]
+async fn what_breaks_behind_its_end_breaks_nothing() {
+    let answers = vec![
+        vec![begun(&[HELLO, DONE].concat()), Step::HangUp],
+        vec![begun(&[HELLO, DONE].concat()), say(&chunk(HELLO)[..40]), Step::Reset],
+        vec![begun(&[HELLO, DONE].concat()), Step::AwaitCue, Step::Reset],
+        vec![begun(&[HELLO, DONE].concat()), Step::Stop],
+    ];
+    let count = answers.len();
+    let mut run = Run::over_raw(vec![(in_turn(answers, 0), "timeouts = { idle = \"300ms\" }")], &[]);
+    for _ in 0..count {
+        let one = run.one(Kind::Stream).await;
+        assert_eq!(one.served_by("p0", 1).text(), [HELLO, DONE].concat());
     }
     assert_eq!(run.join().await, Figures { requests: count, served: count, calls: count });
 }

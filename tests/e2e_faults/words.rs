@@ -34,6 +34,11 @@ pub(crate) fn say(words: impl AsRef<[u8]>) -> Step {
     Step::Say(Bytes::copy_from_slice(words.as_ref()))
 }
 
+/// A stream that begins with these events.
+pub(crate) fn begun(events: &str) -> Step {
+    say([CHUNKED.as_bytes(), &chunk(events)].concat())
+}
+
 /// A stream of these events, whole, each in a chunk of its own.
 pub(crate) fn stream_of(events: &[&str]) -> Vec<u8> {
     let chunks = events.iter().flat_map(chunk);

@@ -34,8 +34,12 @@ def main(url):
         for sample in family.samples:
             assert name.startswith("keywheel_"), name
             assert not any(value.startswith("sk-") for value in sample.labels.values()), sample
-    calls = [sample.value for sample in first["keywheel_key_calls"].samples]
-    assert sum(calls) == 3 and calls == [sample.value for sample in second["keywheel_key_calls"].samples], calls
+    # In whatever order they come.
+    calls, again = (
+        {tuple(sorted(sample.labels.items())): sample.value for sample in seen["keywheel_key_calls"].samples}
+        for seen in (first, second)
+    )
+    assert sum(calls.values()) == 3 and calls == again, (calls, again)
     served = [sample for sample in first["keywheel_requests"].samples if sample.labels["ending"] == "served"]
     assert sum(sample.value for sample in served) == 3, served
     # A name may hold what would end its label.

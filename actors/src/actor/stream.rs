@@ -42,7 +42,7 @@ pub(crate) struct Begun {
     events: Option<Events>,
     limits: Limits,
     end: Seen,
-    /// The first piece may take until then, if it hasn't come.
+    /// The first piece may take until then, as long as it hasn't come.
     first_by: Moment,
 }
 
@@ -288,8 +288,16 @@ impl Handed {
     }
 
     /// Tokens used, when it has ended well and told.
-    pub(crate) const fn usage(&self) -> Option<Usage> {
-        self.usage
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        let events = self.begun.events.as_ref().filter(|_| self.is_handed_out());
+        self.usage.or_else(|| events.and_then(|events| events.reader.usage()))
+    }
+
+    /// Whether its caller has all of it, as the stream itself says. Its body may still have to end.
+    pub(crate) fn is_handed_out(&self) -> bool {
+        let Begun { held, events, end, .. } = &self.begun;
+        let is_whole = events.as_ref().is_some_and(|events| is_said_to_be_whole(&*events.reader, *end));
+        is_whole && held.is_empty()
     }
 
     /// Reads the whole events that have come; gives their bytes, and the fault if one tells of it.
@@ -342,14 +350,7 @@ impl Handed {
     /// Its body has broken, or what is waited for doesn't come. What was said to be whole was whole before that: some
     /// servers close, or forget, a connection right behind their last event.
     fn break_off(&mut self, fault: Fault) -> Poll<Option<Result<Bytes, TransportError>>> {
-        match &self.begun {
-            Begun { events: Some(Events { reader, .. }), end, .. }
-                if is_said_to_be_whole(&**reader, *end) =>
-            {
-                self.serve()
-            }
-            Begun { .. } => self.fail(fault),
-        }
+        if self.is_handed_out() { self.serve() } else { self.fail(fault) }
     }
 
     /// Reports that all of it has been handed out.
@@ -368,6 +369,11 @@ impl Handed {
         if self.waiting == Waiting::No {
             self.waiting = Waiting::Yes;
             self.due = self.begun.due(clock.now());
+            // Behind the first piece the limits are others, and shorter.
+            let due = clock.instant(self.due);
+            if due < self.alarm.deadline() {
+                self.alarm.as_mut().reset(due);
+            }
         }
         while self.alarm.as_mut().poll(task).is_ready() {
             let now = clock.now();
@@ -385,6 +391,15 @@ impl Handed {
     }
 }
 
+impl Drop for Handed {
+    /// Most callers leave behind the last event and wait for nothing more.
+    fn drop(&mut self) {
+        if self.slip.is_some() && self.is_handed_out() {
+            let _ = self.serve();
+        }
+    }
+}
+
 impl Stream for Handed {
     type Item = Result<Bytes, TransportError>;
 
@@ -397,6 +412,7 @@ impl Stream for Handed {
             match this.take_events() {
                 Ok(bytes) if bytes.is_empty() => {}
                 Ok(bytes) => {
+                    this.begun.first_by = Moment::ZERO;
                     this.waiting = Waiting::No;
                     return Poll::Ready(Some(Ok(bytes)));
                 }

@@ -138,6 +138,27 @@ fn a_reader_who_leaves_frees_the_credit() {
 }
 
 #[test]
+fn a_reader_who_leaves_behind_the_closing_event_has_got_all_of_it() {
+    let step = Step::stream(vec![say(HELLO), say(USAGE), say(DONE), Piece::Stall]);
+    Scenario::keys(["a"]).otherwise(step).run(|world| async move {
+        let answer = world.stream().await.expect("served");
+        let AnswerBody::Stream(mut body) = answer.body else { panic!("a stream") };
+        for wanted in [HELLO, USAGE, DONE] {
+            assert!(!body.is_handed_out() && body.usage().is_none());
+            assert_eq!(body.next().await.expect("a piece").expect("a piece"), wanted);
+        }
+        assert!(body.is_handed_out() && body.usage().is_some());
+        drop(body);
+        world.advance(millis(1)).await;
+        let view = world.key("a");
+        assert_eq!(
+            (view.in_flight, view.counts.succeeded, view.counts.cancelled, view.counts.tokens),
+            (0, 1, 0, 11)
+        );
+    });
+}
+
+#[test]
 fn a_slow_reader_is_not_the_providers_fault() {
     Scenario::keys(["a"]).otherwise(whole()).run(|world| async move {
         let answer = world.stream().await.expect("served");
@@ -237,6 +258,22 @@ fn bytes_of_any_kind_are_passed_on_as_they_come() {
             assert_eq!(answer.served.attempts.len(), 2);
         },
     );
+}
+
+#[test]
+fn whoever_stops_in_the_middle_is_waited_for_as_long_as_the_idle_limit_says() {
+    let events = Step::stream(vec![say(HELLO), Piece::Stall]);
+    let bytes = Step::stream(vec![say(HELLO), Piece::Stall]).header("content-type", "audio/wav");
+    for (step, delivery) in [(events, Delivery::Stream), (bytes, Delivery::Passed)] {
+        Scenario::keys(["a"]).otherwise(step).run(|world| async move {
+            for hold_back in [HoldBack::None, HoldBack::FirstContent] {
+                let began = world.now();
+                let sent = world.wheel.send(request(delivery), holding(hold_back)).await;
+                assert_eq!(read(sent.expect("it began")).await, (HELLO.to_owned(), false));
+                assert_eq!(world.now().since(began), millis(10) + secs(20), "{delivery:?} {hold_back:?}");
+            }
+        });
+    }
 }
 
 #[test]
