@@ -10,6 +10,8 @@ mod parrot;
 #[path = "canary/search.rs"]
 mod search;
 
+#[path = "canary/gateway.rs"]
+mod gateway;
 #[path = "canary/mistakes.rs"]
 mod mistakes;
 #[path = "canary/secrets.rs"]
@@ -380,6 +382,11 @@ fn a_running_keywheel_and_its_socket() {
     let ended = follower.end();
     study.take("who followed it", &ended);
     study.end(&|name| name == "keywheel.toml" || name.starts_with("keys/"));
+}
+
+#[test]
+fn a_gateway_and_what_it_writes() {
+    gateway::in_front_of(&Parrot::start());
 }
 
 /// The actors themselves, in a process of their own: this test again, with a variable that says so.

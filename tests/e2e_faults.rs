@@ -32,5 +32,6 @@ mod streams;
 mod held;
 #[path = "e2e_faults/keys.rs"]
 mod keys;
+#[cfg(target_os = "linux")]
 #[path = "e2e_faults/process.rs"]
 mod process;

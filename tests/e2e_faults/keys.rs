@@ -309,6 +309,7 @@ async fn what_a_client_slips_between_lines_reaches_no_provider() {
     gateway.terminate().exited(0);
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn ten_thousand_keys_are_a_lot_and_no_more() {
     /// The most that the process ever held, with a debug build's waste.
@@ -325,4 +326,14 @@ async fn ten_thousand_keys_are_a_lot_and_no_more() {
     println!("started in {began:?}, status in {told:?}, {memory_mib} MiB");
     assert!(memory_mib <= MEMORY_MIB_MAX, "{memory_mib} MiB");
     assert_eq!(run.join().await, Figures { requests: 1_000, served: 1_000, calls: 1_000 });
+}
+
+#[tokio::test]
+async fn nobody_runs_out_of_time_beside_a_provider_that_is_idle() {
+    let bucket = LimitSpec::requests(300, MINUTE).shaped(Shape::TokenBucket { burst: 5 });
+    let specs = vec![SimSpec::with_keys(2).limited(bucket), SimSpec::with_keys(2)];
+    let mut run = Run::start(specs, &["--set", "server.deadline=5s"]);
+    assert_eq!(run.send(200).await, 200);
+    assert!(run.providers[0].ledger().count(Outcome::Served) >= 20, "the first provider is used meanwhile");
+    run.join().await;
 }

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use tokio::time::timeout_at;
 
@@ -27,22 +26,16 @@ use crate::policy::route::Charge;
 use crate::request::{Delivery, HoldBack, Request};
 use crate::secret::{Fingerprint, Secret};
 use crate::spec::Timeouts;
-use crate::upstream::{BodyStream, Call, Response, TransportError};
+use crate::upstream::{Call, Response, TransportError};
 use crate::wheel::{Answer, AnswerBody, AnswerStream};
 
+use super::body::{self, Body, NoBody, Shape};
 use super::hub::Hub;
 use super::job::Job;
-use super::joined::Joined;
 use super::kernel::Ref;
 use super::key::Key;
 use super::message::{Back, Committed, End, Forward, Outcome, RawAnswer, Stray};
 use super::stream;
-
-/// Longer answers than this are no model's: images and audio come as links or in parts.
-const BODY_BYTES_MAX: usize = 64 << 20;
-
-/// An answer that is passed on is read as a whole, and so can tell of an error and of its usage, if it is no longer.
-const LOOKED_INTO_BYTES_MAX: u64 = 1 << 20;
 
 /// What all calls of one key have in common.
 pub(crate) struct Line {
@@ -332,30 +325,31 @@ async fn exchange(
         return Progress::Failed(fault, None);
     }
     let has_body = !is_head && status != StatusCode::NO_CONTENT;
-    if status.is_success() && has_body && wanted.delivery == Delivery::Passed && is_opaque(&headers) {
-        let begun = stream::Begun::opaque(body, limits, by);
-        return Progress::Answered(Box::new(Good { status, headers, body: GoodBody::Stream(begun) }));
-    }
-    if status.is_success() && wanted.delivery != Delivery::Whole && is_event_stream(&headers) {
-        let begun = stream::begin(line, dialect, body, limits, by, wanted.hold_back).await;
-        return match begun {
-            Ok(begun) => {
-                let now = clock.now();
-                slip.note(|outcome| outcome.first_content = Some(now.since(outcome.made.started)));
-                Progress::Answered(Box::new(Good { status, headers, body: GoodBody::Stream(begun) }))
-            }
-            Err(stream::NoStream::Late(late)) => late.into(),
-            Err(stream::NoStream::Failed(fault, said)) => {
-                Progress::Failed(fault, Some(Box::new(RawAnswer { status, headers, body: said })))
-            }
-        };
-    }
-    let body = match collect(line, body, limits, by).await {
+    let shape =
+        if status.is_success() && has_body { Shape::of(wanted.delivery, &headers) } else { Shape::Whole };
+    let read = match shape {
+        Shape::Whole => body::whole(line, body, limits, by).await,
+        Shape::Events => {
+            stream::begin(line, dialect, body, limits, by, wanted.hold_back).await.map(Body::Begun)
+        }
+        Shape::Object => body::object(line, body, limits, by).await,
+        Shape::Bytes => body::bytes(line, body, limits, by, wanted.hold_back).await,
+    };
+    let body = match read {
         Ok(body) => body,
-        Err(progress) => return progress,
+        Err(NoBody::Late(late)) => return late.into(),
+        Err(NoBody::Failed(fault, said)) => {
+            return Progress::Failed(fault, Some(Box::new(RawAnswer { status, headers, body: said })));
+        }
     };
     let now = clock.now();
     slip.note(|outcome| outcome.first_content = Some(now.since(outcome.made.started)));
+    let body = match body {
+        Body::Whole(body) => body,
+        Body::Begun(begun) => {
+            return Progress::Answered(Box::new(Good { status, headers, body: GoodBody::Stream(begun) }));
+        }
+    };
     match dialect.fault_in(status, &headers, &body, clock.wall(now)) {
         None => {
             let usage = dialect.usage_in(&body);
@@ -378,29 +372,6 @@ async fn exchange(
 
 /// Reads a body to its end. Its first piece may take as long as the answer: some servers send their headers
 /// before the model has begun to think.
-async fn collect(
-    line: &Line,
-    mut body: BodyStream,
-    limits: Limits,
-    first_by: Moment,
-) -> Result<Bytes, Progress> {
-    let clock = line.hub.clock;
-    let mut read = Joined::default();
-    loop {
-        let by = if read.is_empty() { first_by } else { (clock.now() + limits.idle).min(limits.last()) };
-        match timeout_at(clock.instant(by), body.next()).await {
-            Ok(Some(Ok(chunk))) => read.push(chunk),
-            Ok(Some(Err(error))) => return Err(Progress::Failed(transport_fault(line, &error), None)),
-            Ok(None) => return Ok(read.take()),
-            Err(_) => return Err(limits.overrun(clock.now(), "the answer stopped coming").into()),
-        }
-        if read.len() > BODY_BYTES_MAX {
-            let fault = Fault::new(Reason::Cut, format!("the answer is longer than {BODY_BYTES_MAX} bytes"));
-            return Err(Progress::Failed(fault, None));
-        }
-    }
-}
-
 fn deliver(line: &Arc<Line>, mut job: Job, mut slip: Slip, started: Moment, good: Good) {
     let paid: Option<RetryKind> = job.paid.take();
     let mut attempts = job.take_attempts();
@@ -480,27 +451,6 @@ fn drop_echoes(secret: &Secret, headers: &mut HeaderMap) {
     for name in echoing {
         headers.remove(name);
     }
-}
-
-/// Whether nothing can be read out of an answer but its bytes: neither events nor a JSON that is short enough to
-/// be looked into, or that would have to be unpacked first.
-fn is_opaque(headers: &HeaderMap) -> bool {
-    let is_json = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|kind| kind.trim_start().starts_with("application/json"));
-    let length =
-        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    let is_short = length.is_some_and(|bytes| bytes <= LOOKED_INTO_BYTES_MAX);
-    let is_readable = is_event_stream(headers) || is_json && is_short;
-    length != Some(0) && (success::is_compressed(headers) || !is_readable)
-}
-
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|kind| kind.trim_start().starts_with("text/event-stream"))
 }
 
 /// Runs a future on the shared runtime, detached.

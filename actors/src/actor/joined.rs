@@ -30,6 +30,11 @@ impl Joined {
         self.first.len() + self.all.len()
     }
 
+    /// The first byte of which that holds.
+    pub(crate) fn first_byte_where(&self, holds: impl Fn(u8) -> bool) -> Option<u8> {
+        self.first.iter().chain(&self.all).copied().find(|byte| holds(*byte))
+    }
+
     /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0

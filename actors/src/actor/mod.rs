@@ -16,7 +16,8 @@ pub(crate) mod state;
 
 pub(crate) mod job;
 
-pub(crate) mod call;
+mod body;
+mod call;
 
 pub(crate) mod stream;
 

@@ -22,6 +22,7 @@ use crate::request::HoldBack;
 use crate::secret::Secret;
 use crate::upstream::{BodyStream, TransportError};
 
+use super::body::NoBody;
 use super::call::{Late, Limits, Line, Slip, scrub_fault, transport_fault, without_words};
 use super::joined::Joined;
 use super::message::End;
@@ -52,14 +53,6 @@ struct Events {
     reader: Box<dyn StreamReader>,
 }
 
-impl Begun {
-    /// Bytes of which nothing is understood; the first of them is to come by then.
-    pub(crate) fn opaque(body: BodyStream, limits: Limits, first_by: Moment) -> Self {
-        let body = body.fuse();
-        Self { held: Joined::default(), body, events: None, limits, end: Seen::Open, first_by }
-    }
-}
-
 /// Whether the stream said that it is complete.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Seen {
@@ -68,18 +61,15 @@ enum Seen {
 }
 
 impl Begun {
+    /// Bytes of which nothing is understood, as far as they have come; the next of them is to come by then.
+    pub(crate) fn of_bytes(held: Joined, body: Fuse<BodyStream>, limits: Limits, first_by: Moment) -> Self {
+        Self { held, body, events: None, limits, end: Seen::Open, first_by }
+    }
+
     /// When the next piece must have come that is waited for from now on.
     fn due(&self, now: Moment) -> Moment {
         (now + self.limits.idle).max(self.first_by).min(self.limits.last())
     }
-}
-
-/// Why a stream never began.
-pub(crate) enum NoStream {
-    /// Too late.
-    Late(Late),
-    /// A fault, and the event that told of it.
-    Failed(Fault, Bytes),
 }
 
 /// Reads as far as is to be held back; the first content is to come `by` then.
@@ -90,7 +80,7 @@ pub(crate) async fn begin(
     limits: Limits,
     by: Moment,
     hold_back: HoldBack,
-) -> Result<Begun, NoStream> {
+) -> Result<Begun, NoBody> {
     let clock = line.hub.clock;
     let mut body = body.fuse();
     let mut splitter = Splitter::default();
@@ -108,7 +98,7 @@ pub(crate) async fn begin(
             let end = match reader.read(&Event::parse(&raw)) {
                 EventMeaning::Failed(fault) => {
                     let (fault, raw) = scrubbed(&line.secret, &mut *reader, fault, raw);
-                    return Err(NoStream::Failed(fault, raw));
+                    return Err(NoBody::Failed(fault, raw));
                 }
                 EventMeaning::Done => Seen::Done,
                 EventMeaning::Prelude if held_events < HELD_EVENTS_MAX && held.len() < HELD_BYTES_MAX => {
@@ -126,19 +116,19 @@ pub(crate) async fn begin(
         match timeout_at(clock.instant(by), body.next()).await {
             Ok(Some(Ok(chunk))) => splitter.push(chunk),
             Ok(Some(Err(error))) => {
-                return Err(NoStream::Failed(transport_fault(line, &error), Bytes::new()));
+                return Err(NoBody::Failed(transport_fault(line, &error), Bytes::new()));
             }
             Ok(None) => {
                 let fault = Fault::new(Reason::Cut, "the stream ended before any content");
-                return Err(NoStream::Failed(fault, Bytes::new()));
+                return Err(NoBody::Failed(fault, Bytes::new()));
             }
-            Err(_) => return Err(NoStream::Late(limits.overrun(clock.now(), "no content came in time"))),
+            Err(_) => return Err(NoBody::Late(limits.overrun(clock.now(), "no content came in time"))),
         }
     }
 }
 
 /// Reads on to the end, as long as what is held isn't too much: then the rest is handed out as it comes.
-async fn complete(line: &Line, begun: &mut Begun) -> Result<(), NoStream> {
+async fn complete(line: &Line, begun: &mut Begun) -> Result<(), NoBody> {
     let clock = line.hub.clock;
     let Begun { held, body, events: Some(Events { splitter, reader }), limits, end, .. } = begun else {
         return Ok(());
@@ -148,7 +138,7 @@ async fn complete(line: &Line, begun: &mut Begun) -> Result<(), NoStream> {
             let read = splitter.next_run(|raw| look(&line.secret, &mut **reader, end, raw));
             let (run, rejected) = read.map_err(too_long)?;
             if let Some((fault, raw)) = rejected {
-                return Err(NoStream::Failed(fault, raw));
+                return Err(NoBody::Failed(fault, raw));
             }
             if run.is_empty() {
                 break;
@@ -162,16 +152,16 @@ async fn complete(line: &Line, begun: &mut Begun) -> Result<(), NoStream> {
         match timeout_at(clock.instant(by), body.next()).await {
             Ok(Some(Ok(chunk))) => splitter.push(chunk),
             Ok(Some(Err(error))) => {
-                return Err(NoStream::Failed(transport_fault(line, &error), Bytes::new()));
+                return Err(NoBody::Failed(transport_fault(line, &error), Bytes::new()));
             }
             Ok(None) => {
                 held.push(last_mark(splitter, &mut **reader, end));
                 if is_whole(splitter, &**reader, *end) {
                     return Ok(());
                 }
-                return Err(NoStream::Failed(Fault::new(Reason::Cut, UNCLOSED), Bytes::new()));
+                return Err(NoBody::Failed(Fault::new(Reason::Cut, UNCLOSED), Bytes::new()));
             }
-            Err(_) => return Err(NoStream::Late(limits.overrun(clock.now(), "the stream stopped coming"))),
+            Err(_) => return Err(NoBody::Late(limits.overrun(clock.now(), "the stream stopped coming"))),
         }
     }
     Ok(())
@@ -205,8 +195,8 @@ fn is_said_to_be_whole(reader: &dyn StreamReader, end: Seen) -> bool {
     reader.ending() == Ending::Marked && end == Seen::Done
 }
 
-fn too_long(error: EventTooLong) -> NoStream {
-    NoStream::Failed(Fault::new(Reason::Cut, error.to_string()), Bytes::new())
+fn too_long(error: EventTooLong) -> NoBody {
+    NoBody::Failed(Fault::new(Reason::Cut, error.to_string()), Bytes::new())
 }
 
 /// Reads an event behind the first content. One that tells of a fault doesn't go on.
