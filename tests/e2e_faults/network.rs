@@ -15,10 +15,13 @@ use crate::words::{
     CHUNKED, DONE, HELLO, JSON, LAST_CHUNK, begun, chunk, head, in_turn, say, stream_of, well, whole,
 };
 
+/// Whoever has waited its time for one call makes no second one there.
+const WAITED_FOR: [u32; 3] = [2, 2, 2];
+
 /// A gateway over `ill` with such timeouts and a provider that is well, which serves what the first one doesn't.
-async fn served_by_another(ill: Raw, timeouts: &str, kinds: [Kind; 3]) -> Run<Raw> {
+async fn served_by_another(ill: Raw, timeouts: &str, asked: [u32; 3]) -> Run<Raw> {
     let mut run = Run::over_raw(vec![(ill, timeouts), (Raw::start(well), "")], &[]);
-    for (kind, attempts) in kinds.into_iter().zip(ASKED) {
+    for (kind, attempts) in [Kind::Chat, Kind::Stream, Kind::Chat].into_iter().zip(asked) {
         run.one(kind).await.served_by("p1", attempts);
     }
     run.assert_keys_are_active(&["p0", "p1"]);
@@ -29,12 +32,13 @@ async fn served_by_another(ill: Raw, timeouts: &str, kinds: [Kind; 3]) -> Run<Ra
 async fn who_says_nothing_is_left_for_another() {
     let timeouts = "timeouts = { whole_content = \"200ms\", first_content_with_fallback = \"200ms\" }";
     let silent = Raw::start(|_| vec![Step::Stop]);
-    let mut run = served_by_another(silent, timeouts, [Kind::Chat, Kind::Stream, Kind::Chat]).await;
-    until("nobody waits any more", || run.providers[0].seen().left == 5);
+    let mut run = served_by_another(silent, timeouts, WAITED_FOR).await;
+    until("nobody waits any more", || run.providers[0].seen().left == 3);
+    assert_eq!(run.send(2).await, 2);
     assert_eq!(run.send(40).await, 40, "the others don't wait for it");
     let calls = run.providers[0].calls();
     assert!(calls < 5 + 5, "it is only probed: {calls}");
-    assert_eq!(run.join().await.served, 43);
+    assert_eq!(run.join().await.served, 45);
 }
 
 #[tokio::test]
@@ -79,9 +83,9 @@ async fn a_head_that_drips_is_no_answer() {
         [Step::Say(bytes)] => vec![Step::Drip(bytes.clone(), millis(20))],
         _ => unreachable!("it says all at once"),
     });
-    let run = served_by_another(dripping, timeouts, [Kind::Chat, Kind::Stream, Kind::Chat]).await;
-    until("nobody waits any more", || run.providers[0].seen().left == 5);
-    assert_eq!(run.join().await, Figures { requests: 3, served: 3, calls: 8 });
+    let run = served_by_another(dripping, timeouts, WAITED_FOR).await;
+    until("nobody waits any more", || run.providers[0].seen().left == 3);
+    assert_eq!(run.join().await, Figures { requests: 3, served: 3, calls: 6 });
 }
 
 #[tokio::test]
@@ -270,7 +274,7 @@ async fn an_address_that_leads_elsewhere_is_never_followed() {
         let location = format!("{there}/chat/completions?from=p0");
         vec![say(format!("HTTP/1.1 {status}\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n"))]
     };
-    let run = served_by_another(Raw::start(moved.clone()), "", [Kind::Chat, Kind::Stream, Kind::Chat]).await;
+    let run = served_by_another(Raw::start(moved.clone()), "", ASKED).await;
     until("it is logged", || {
         run.logged().matches("leads to 127.0.0.1, and keys follow no redirect").count() == 5
     });
