@@ -456,6 +456,22 @@ async fn what_can_be_read_in_two_ways_reaches_nobody() {
 }
 
 #[tokio::test]
+async fn no_path_leads_out_of_a_providers_base_url() {
+    let sim = start(SimSpec::with_keys(1));
+    let desk = desk(&sim);
+    let gateway = Gateway::start(&desk, &[]);
+    for path in ["/../../admin", "/%2e%2e/ledger", "/a/.%2E/../ledger", "/..\\ledger"] {
+        let heard = gateway.say(
+            format!("GET /providers/sim{path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").as_bytes(),
+        );
+        assert!(heard.starts_with("HTTP/1.1 400 "), "{path}: {heard}");
+    }
+    assert_eq!(sim.ledger().calls, 0);
+    assert_eq!(key(&status(&desk), "k0")["status"], "active", "no key is to blame");
+    assert_eq!(gateway.get("/providers/sim/a/../models").send().await.expect("an answer").status(), 200);
+}
+
+#[tokio::test]
 async fn no_request_fails_while_the_configuration_changes_and_keys_rest() {
     let sim = start(SimSpec::with_keys(4).first_byte(Latency::Fixed(millis(2))));
     let desk = desk(&sim);

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use reqwest::redirect;
+use url::Url;
 
-use super::{Call, CallFuture, Response, TransportError, Upstream};
+use super::{Call, CallFuture, LEADS_OUT, Response, TransportError, Upstream, stays_below};
 
 /// Connections kept open per host beyond those in use: as many as jobs in flight, or each wave of
 /// jobs would connect anew.
@@ -67,15 +68,21 @@ impl Http {
 impl Upstream for Http {
     fn call(&self, call: Call) -> CallFuture {
         let Call { key: _, method, base_url, path, headers, body, upload } = call;
+        let unsendable = |why: &str| -> CallFuture {
+            Box::pin(std::future::ready(Err(TransportError::Unsendable(why.to_owned()))))
+        };
         if upload.is_some() {
-            let why = "this client sends no uploads".to_owned();
-            return Box::pin(std::future::ready(Err(TransportError::Unsendable(why))));
+            return unsendable("this client sends no uploads");
         }
         if !path.starts_with('/') {
-            let why = "its path doesn't begin with a slash".to_owned();
-            return Box::pin(std::future::ready(Err(TransportError::Unsendable(why))));
+            return unsendable("its path doesn't begin with a slash");
         }
-        let url = format!("{}{path}", base_url.trim_end_matches('/'));
+        let base_url = base_url.trim_end_matches('/');
+        let url = format!("{base_url}{path}");
+        let is_below = Url::parse(base_url).ok().zip(Url::parse(&url).ok());
+        if is_below.is_some_and(|(base, url)| !stays_below(base.path().trim_end_matches('/'), &url)) {
+            return unsendable(LEADS_OUT);
+        }
         let request = self.client.request(method, url).headers(headers).body(body);
         Box::pin(async move {
             let response = request.send().await.map_err(|error| before_answer(&error))?;

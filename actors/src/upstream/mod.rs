@@ -12,6 +12,7 @@ use std::sync::Arc;
 use ::http::{HeaderMap, Method, StatusCode};
 use bytes::Bytes;
 use futures_util::Stream;
+use url::Url;
 
 use crate::id::KeyId;
 use crate::upload::Upload;
@@ -49,6 +50,15 @@ pub struct Call {
     pub body: Bytes,
     /// What follows it, as it comes.
     pub upload: Option<Upload>,
+}
+
+/// What is said of a path with dots that leaves the base URL behind.
+const LEADS_OUT: &str = "its path leads out of the base URL";
+
+/// Whether `url` lies below the path of a base URL, which has no slash at its end. Dots in a call's path are resolved
+/// by then: a caller who writes them must not reach, with somebody else's key, what the base URL doesn't mean.
+fn stays_below(prefix: &str, url: &Url) -> bool {
+    url.path().strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// The head of an answer, and its body to come.

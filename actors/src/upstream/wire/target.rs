@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustls::pki_types::ServerName;
 use url::{Host, Position, Url};
 
-use super::super::TransportError;
+use super::super::{LEADS_OUT, TransportError, stays_below};
 use super::pool::Shelf;
 
 /// So many base URLs are remembered. Configurations have dozens; beyond this they are all forgotten, and parsed
@@ -58,7 +58,7 @@ impl Target {
     /// What stands in the request line for `path`, in two parts to be written one behind the other.
     ///
     /// # Errors
-    /// If `path` is none: it could name another server.
+    /// If `path` is none: it could name another server. Or if it leads out of the base URL by its dots.
     pub(super) fn path<'a>(&'a self, path: &'a str) -> Result<(&'a str, Cow<'a, str>), TransportError> {
         if !path.starts_with('/') {
             return Err(unsendable("its path doesn't begin with a slash"));
@@ -68,6 +68,9 @@ impl Target {
         }
         let whole = format!("{}{}{path}", &self.url[..Position::BeforePath], self.prefix);
         let url = Url::parse(&whole).map_err(|error| unsendable(&error.to_string()))?;
+        if !stays_below(&self.prefix, &url) {
+            return Err(unsendable(LEADS_OUT));
+        }
         Ok(("", Cow::Owned(url[Position::BeforePath..Position::AfterQuery].to_owned())))
     }
 }
@@ -206,6 +209,28 @@ mod tests {
         }
         let (prefix, path) = target.path("//evil.example/ü").expect("a path");
         assert_eq!((prefix, &*path), ("", "//evil.example/%C3%BC"));
+    }
+
+    #[test]
+    fn a_path_never_leads_out_of_the_base_url() {
+        let target = Targets::default().of(&"https://api.example.com/one/v1/".into()).expect("an address");
+        for path in [
+            "/../v2/billing",
+            "/a/../../v2",
+            "/..",
+            "/%2e%2E/v2",
+            "/.%2e/v2",
+            "/..\\v2",
+            "/a/..\\..\\v2",
+            "/.\t./v2",
+            "/../v10/models",
+        ] {
+            assert!(matches!(target.path(path), Err(TransportError::Unsendable(_))), "{path}");
+        }
+        for path in ["/a/../b", "/../v1/b", "/./b", "/a/.."] {
+            assert!(target.path(path).is_ok_and(|(_, path)| path.starts_with("/one/v1/")), "{path}");
+        }
+        assert_eq!(line("https://h", "/a/../../b"), "h /b", "there is nothing above it");
     }
 
     #[test]
