@@ -158,6 +158,11 @@ impl Client {
         self.named.as_ref().is_none_or(|named| named.spec.may_use(model))
     }
 
+    /// Whether it may ask for some models only.
+    pub fn is_bound_to_models(&self) -> bool {
+        self.named.as_ref().is_some_and(|named| !named.spec.models.is_empty())
+    }
+
     /// Whether what its requests will use has to be reckoned.
     pub fn is_measured(&self) -> bool {
         self.named.as_ref().is_some_and(|named| {

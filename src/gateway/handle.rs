@@ -62,7 +62,11 @@ async fn of_surface(
         Surface::Call(endpoint) => incoming(config, &endpoint).answer(payload, Destination::Routed).await,
         Surface::Pass { provider, path } => {
             let Some(spec) = config.wheel.providers.iter().find(|spec| spec.id == provider) else {
-                return not_found(&format!("there is no provider `{provider}`"));
+                // Strangers aren't told who is there.
+                return match identify(gate, request) {
+                    Ok(_) => not_found(&format!("there is no provider `{provider}`")),
+                    Err(refusal) => refusal.respond(Api::OpenAi),
+                };
             };
             let path = surface::below_base(&spec.base_url, &path);
             let endpoint = Endpoint {
@@ -74,6 +78,10 @@ async fn of_surface(
             };
             let to = Destination::Provider(provider);
             incoming(Arc::clone(&config), &endpoint).answer(payload, to).await
+        }
+        Surface::Dotted => {
+            let message = "a path with `.` or `..` in it leads nowhere here";
+            Refusal::bad_request("dots_in_path", message).respond(Api::OpenAi)
         }
         Surface::WrongMethod => {
             let message = format!("`{}` isn't asked by {}", request.path(), request.method());
@@ -122,6 +130,8 @@ struct Wanted {
     body: Bytes,
     upload: Option<Upload>,
     model: Model,
+    /// Another one that its body names beside its path.
+    beside: Option<Model>,
     delivery: Delivery,
 }
 
@@ -174,10 +184,7 @@ impl<'a> Incoming<'a> {
             }
         };
         underway.asks(&wanted.model, wanted.body.len());
-        if !wanted.model.as_str().is_empty() && !client.may_use(&wanted.model) {
-            let message = format!("this client may not use the model `{}`", wanted.model);
-            return Err(Refusal::new(StatusCode::FORBIDDEN, "model_not_allowed", message));
-        }
+        allow(&client, &wanted)?;
         let terms = self.terms(&client, wanted.delivery, underway.came)?;
         let request = self.request_for(wanted, to.clone());
         let now = Now::by(self.gate.wheel.clock());
@@ -189,12 +196,21 @@ impl<'a> Incoming<'a> {
     /// What goes where its model's route leads.
     fn routed(&self, body: Bytes) -> Result<Wanted, Refusal> {
         let peeked = Peeked::into(&body).map_err(|message| Refusal::bad_request("invalid_json", message))?;
-        let model = self.endpoint.model.clone().or(peeked.model).filter(|model| !model.as_str().is_empty());
+        let (model, beside) = self.models(peeked.model);
+        let model = model.filter(|model| !model.as_str().is_empty());
         let model =
             model.ok_or_else(|| Refusal::bad_request("model_missing", "the request names no `model`"))?;
         let is_stream = peeked.streamed == Streamed::Yes || self.wants_events();
         let delivery = if is_stream { Delivery::Stream } else { Delivery::Whole };
-        Ok(Wanted { body, upload: None, model, delivery })
+        Ok(Wanted { body, upload: None, model, beside, delivery })
+    }
+
+    /// The model that counts, and another one: a path goes before what a body says.
+    fn models(&self, in_body: Option<Model>) -> (Option<Model>, Option<Model>) {
+        match self.endpoint.model.clone() {
+            Some(in_path) => (Some(in_path), in_body),
+            None => (in_body, None),
+        }
     }
 
     /// Gemini's streams are asked for by their path.
@@ -206,12 +222,18 @@ impl<'a> Incoming<'a> {
     /// What goes to one provider. Whatever it is, it goes on as it came.
     fn passed(&self, body: Bytes, upload: Option<Upload>) -> Wanted {
         let peeked = Peeked::into(&body).unwrap_or_default();
-        let model = self.endpoint.model.clone().or(peeked.model).unwrap_or_else(|| Model::from(""));
-        Wanted { body, upload, model, delivery: Delivery::Passed }
+        let (model, beside) = self.models(peeked.model);
+        Wanted {
+            body,
+            upload,
+            model: model.unwrap_or_else(|| Model::from("")),
+            beside,
+            delivery: Delivery::Passed,
+        }
     }
 
     fn request_for(&self, wanted: Wanted, to: Destination) -> Request {
-        let Wanted { body, upload, model, delivery } = wanted;
+        let Wanted { body, upload, model, beside: _, delivery } = wanted;
         let query = headers::query_without_credential(self.request.query_string());
         Request {
             method: Method::from_bytes(self.request.method().as_str().as_bytes()).unwrap_or(Method::POST),
@@ -292,6 +314,23 @@ impl<'a> Incoming<'a> {
             }
         }
         passed
+    }
+}
+
+/// Whether the client may have what it wants. Of a body in which no model can be read nobody knows what it asks for:
+/// who is bound to some models may send none.
+fn allow(client: &Client, wanted: &Wanted) -> Result<(), Refusal> {
+    let refused = |message| Err(Refusal::new(StatusCode::FORBIDDEN, "model_not_allowed", message));
+    let named = [Some(&wanted.model), wanted.beside.as_ref()].into_iter().flatten();
+    let mut named = named.filter(|model| !model.as_str().is_empty()).peekable();
+    let sends_something = !wanted.body.is_empty() || wanted.upload.is_some();
+    if named.peek().is_none() && sends_something && client.is_bound_to_models() {
+        let message = "this client may use some models only, and of this request none can be read";
+        return refused(message.to_owned());
+    }
+    match named.find(|model| !client.may_use(model)) {
+        Some(model) => refused(format!("this client may not use the model `{model}`")),
+        None => Ok(()),
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) enum Surface {
     Live,
     /// Whether it takes requests.
     Ready,
+    /// An address with dots to be resolved: what it means to a provider isn't what stands here.
+    Dotted,
     /// There is such an address, but it isn't asked like that.
     WrongMethod,
     /// There is none.
@@ -92,6 +94,9 @@ const VERSIONS: [&str; 2] = ["/v1beta", "/v1"];
 
 /// What a request is for. `is_anthropic` says that it has Anthropic's headers.
 pub(super) fn find(method: &Method, path: &str, is_anthropic: bool) -> Surface {
+    if is_dotted(path) {
+        return Surface::Dotted;
+    }
     match path {
         "/livez" => return read_only(method, Surface::Live),
         "/readyz" => return read_only(method, Surface::Ready),
@@ -136,10 +141,22 @@ pub(super) fn find(method: &Method, path: &str, is_anthropic: bool) -> Surface {
     }
 }
 
-/// The model that a path such as `/models/NAME:generateContent` names.
+/// The model that a path such as `/models/NAME:generateContent` names, or as Azure's `/deployments/NAME/…`.
 pub(super) fn model_in(path: &str) -> Option<Model> {
-    let name = path.strip_prefix("/models/")?.rsplit_once(':')?.0;
+    let deployed = || path.split_once("/deployments/")?.1.split('/').next();
+    let name = match path.strip_prefix("/models/") {
+        Some(rest) => rest.rsplit_once(':')?.0,
+        None => deployed()?,
+    };
     Some(Model::from(decoded(name)))
+}
+
+/// Whether a part of the path is `.` or `..`, in any of their spellings (URL standard, "double-dot URL path segment").
+fn is_dotted(path: &str) -> bool {
+    path.split(['/', '\\']).any(|part| {
+        let part = part.to_ascii_lowercase().replace("%2e", ".");
+        part == "." || part == ".."
+    })
 }
 
 fn versioned(path: &str) -> (Option<&'static str>, &str) {
@@ -225,6 +242,8 @@ mod tests {
         let Surface::Call(endpoint) = post("/v1beta/models/fast:streamGenerateContent") else { panic!() };
         assert_eq!((endpoint.api, endpoint.model), (Api::Gemini, Some(Model::from("fast"))));
         assert_eq!(endpoint.path, "/models/fast:streamGenerateContent");
+        assert_eq!(model_in("/openai/deployments/gpt%2D4/chat/completions"), Some(Model::from("gpt-4")));
+        assert_eq!(model_in("/files/x"), None);
     }
 
     #[test]
@@ -237,6 +256,20 @@ mod tests {
         assert_eq!(get("/v1/models/org%2Fmodel", false), named);
         assert_eq!(get("/v1/models/org/model", false), named);
         assert_eq!(get("/v1/modelsx", false), Surface::Unknown);
+    }
+
+    #[test]
+    fn dots_are_never_resolved() {
+        for path in [
+            "/providers/a/../b",
+            "/providers/a/%2E%2e/b",
+            "/providers/a/.%2e",
+            "/providers/a\\..\\b",
+            "/v1/./models",
+        ] {
+            assert_eq!(post(path), Surface::Dotted, "{path}");
+        }
+        assert!(!is_dotted("/providers/a/files/...") && !is_dotted("/v1/models/gpt-4.1/.hidden"));
     }
 
     #[test]
