@@ -28,6 +28,7 @@ use super::surface::{self, Endpoint, Surface};
 use super::underway::Underway;
 use crate::clients::{Claim, Client, NotKnown, Now};
 use crate::config::Config;
+use crate::money::Money;
 use crate::telemetry::TraceContext;
 
 /// Answers one request.
@@ -135,6 +136,13 @@ struct Wanted {
     delivery: Delivery,
 }
 
+impl Wanted {
+    /// Who only reads uses no model.
+    fn sends_something(&self) -> bool {
+        !self.body.is_empty() || self.upload.is_some()
+    }
+}
+
 impl<'a> Incoming<'a> {
     fn new(
         gate: &'a Arc<Gate>,
@@ -186,9 +194,11 @@ impl<'a> Incoming<'a> {
         underway.asks(&wanted.model, wanted.body.len());
         allow(&client, &wanted)?;
         let terms = self.terms(&client, wanted.delivery, underway.came)?;
+        let sends_something = wanted.sends_something();
         let request = self.request_for(wanted, to.clone());
         let now = Now::by(self.gate.wheel.clock());
-        let claim = if client.is_measured() { self.claim(&request) } else { NOTHING };
+        let is_reckoned = client.is_measured() && sends_something;
+        let claim = if is_reckoned { self.claim(&request) } else { NOTHING };
         underway.admitted(client.admit(claim, now).map_err(Refusal::of_client)?);
         Ok((request, terms))
     }
@@ -323,8 +333,7 @@ fn allow(client: &Client, wanted: &Wanted) -> Result<(), Refusal> {
     let refused = |message| Err(Refusal::new(StatusCode::FORBIDDEN, "model_not_allowed", message));
     let named = [Some(&wanted.model), wanted.beside.as_ref()].into_iter().flatten();
     let mut named = named.filter(|model| !model.as_str().is_empty()).peekable();
-    let sends_something = !wanted.body.is_empty() || wanted.upload.is_some();
-    if named.peek().is_none() && sends_something && client.is_bound_to_models() {
+    if named.peek().is_none() && wanted.sends_something() && client.is_bound_to_models() {
         let message = "this client may use some models only, and of this request none can be read";
         return refused(message.to_owned());
     }
@@ -339,8 +348,8 @@ const TRACEPARENT: &str = "traceparent";
 /// What its members keep in it: it goes on as it came.
 const TRACESTATE: &str = "tracestate";
 
-/// What a client without limits on tokens or cost takes of them.
-const NOTHING: Claim = Claim { tokens: Tokens::NONE, cost: None };
+/// What a client takes of its tokens and money that has no such limits, or only reads.
+const NOTHING: Claim = Claim { tokens: Tokens::NONE, cost: Some(Money::ZERO) };
 
 /// Tokens that an answer is reckoned to have whose request names no maximum: few are longer.
 const OUTPUT_UNSAID: u64 = 1_024;
