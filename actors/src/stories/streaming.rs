@@ -1,8 +1,10 @@
 //! Streams: what happens before the first content is repaired, what happens after it is told.
 
+use ::http::StatusCode;
 use bytes::Bytes;
 use futures_util::StreamExt;
 
+use crate::board::KeyState;
 use crate::error::SendError;
 use crate::outcome::Reason;
 use crate::request::{Delivery, HoldBack, Request, Terms};
@@ -293,6 +295,22 @@ fn what_is_compressed_is_no_answer_unless_bytes_are_all_that_is_wanted() {
         let answer = world.wheel.send(request(Delivery::Passed), Terms::default()).await.expect("served");
         assert_eq!(answer.served.attempts.len(), 1);
         assert_eq!(read(answer).await, (["\x1f", HELLO].concat(), true));
+    });
+}
+
+#[test]
+fn what_has_not_changed_is_an_answer_to_who_asked_for_that() {
+    let unchanged = || Step::answer(304, "").header("etag", "1");
+    Scenario::keys(["a"]).otherwise(unchanged()).run(|world| async move {
+        for _ in 0..6 {
+            let answer = world.wheel.send(request(Delivery::Passed), Terms::default()).await.expect("served");
+            assert_eq!(
+                (answer.status, answer.headers["etag"].as_bytes()),
+                (StatusCode::NOT_MODIFIED, &b"1"[..])
+            );
+        }
+        assert_eq!(world.state("a"), KeyState::Active);
+        assert!(world.wheel.send(request(Delivery::Whole), Terms::default()).await.is_err(), "nobody asked");
     });
 }
 
