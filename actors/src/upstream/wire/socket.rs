@@ -12,7 +12,9 @@ use tokio_rustls::client::TlsStream;
 
 use super::feed::Feed;
 
-/// What a buffer begins with: heads and bodies of most answers, and of what a stream says at once.
+/// What a buffer begins with: heads and bodies of most answers, and what a stream says at once, in one reading.
+const BUFFER_BYTES_FIRST: usize = 16 << 10;
+/// What it shrinks to while little comes.
 const BUFFER_BYTES_MIN: usize = 4 << 10;
 /// What it grows to while whole buffers keep coming. More doesn't make reading cheaper.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
@@ -178,7 +180,7 @@ pub(super) struct Inbox {
 
 impl Inbox {
     pub(super) fn new() -> Self {
-        Self { buffer: BytesMut::new(), room: BUFFER_BYTES_MIN, offered: 0 }
+        Self { buffer: BytesMut::new(), room: BUFFER_BYTES_FIRST, offered: 0 }
     }
 
     /// Uses what is left of a buffer as long as reading into it is worth while; whatever of it has been given away
@@ -214,7 +216,7 @@ mod tests {
     #[test]
     fn a_buffer_grows_under_load_and_shrinks_again() {
         let mut inbox = Inbox::new();
-        for room in [8 << 10, 16 << 10, 32 << 10, 64 << 10, 64 << 10] {
+        for room in [32 << 10, 64 << 10, 64 << 10] {
             inbox.make_room();
             inbox.note(inbox.offered);
             assert_eq!(inbox.room, room);
@@ -229,6 +231,11 @@ mod tests {
     #[test]
     fn who_waits_holds_a_small_buffer_at_most() {
         let mut inbox = Inbox::new();
+        inbox.make_room();
+        assert_eq!(inbox.buffer.capacity(), BUFFER_BYTES_FIRST);
+        inbox.rest();
+        assert_eq!(inbox.buffer.capacity(), 0);
+        inbox.room = BUFFER_BYTES_MIN;
         inbox.make_room();
         inbox.rest();
         assert_eq!(inbox.buffer.capacity(), BUFFER_BYTES_MIN);
