@@ -1,5 +1,6 @@
 //! The one call that a test makes.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
@@ -13,6 +14,7 @@ use keywheel_actors::spec::{KeySpec, ProviderSpec};
 use keywheel_actors::unit::format_duration;
 use keywheel_actors::upstream::{BodyStream, Call, TransportError, Upstream};
 use tokio::time::timeout;
+use url::{Position, Url};
 
 use super::answer::{self, Answer};
 use super::finding::Finding;
@@ -43,6 +45,18 @@ impl Told {
     }
 }
 
+/// The server, and what is asked there. The path is this program's own: it may leave the base URL's, never its host.
+fn address(base_url: &str, path: &str) -> (Arc<str>, String) {
+    match Url::parse(&format!("{}{path}", base_url.trim_end_matches('/'))) {
+        Ok(url) => {
+            let (origin, path) =
+                (&url[..Position::BeforePath], &url[Position::BeforePath..Position::AfterQuery]);
+            (origin.into(), path.to_owned())
+        }
+        Err(_) => (base_url.into(), path.to_owned()),
+    }
+}
+
 /// Asks `provider` about `key`. The key goes to the provider's own address and nowhere else.
 pub(super) async fn ask(
     upstream: &dyn Upstream,
@@ -55,14 +69,15 @@ pub(super) async fn ask(
     if let Err(error) = provider.dialect.authenticate(&key.secret, &mut headers) {
         return Told::unheard(Verdict::new(Finding::WrongKey, error.to_string()));
     }
+    let (base_url, path) = address(&provider.base_url, validity.path);
     let call = Call {
         key: KeyId { provider: provider.id.clone(), key: key.name.clone() },
         method: match validity.method {
             Method::Get => HttpMethod::GET,
             Method::Post => HttpMethod::POST,
         },
-        base_url: provider.base_url.as_str().into(),
-        path: validity.path.to_owned(),
+        base_url,
+        path,
         headers,
         body: Bytes::new(),
         upload: None,

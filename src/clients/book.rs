@@ -17,6 +17,17 @@ use crate::money::Money;
 #[derive(Debug)]
 pub struct Clients {
     known: RwLock<Known>,
+    strangers: Strangers,
+}
+
+/// Who is served where no client is configured.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Strangers {
+    /// Whoever comes: only this machine can.
+    #[default]
+    Served,
+    /// Nobody: others could come, also when a reload takes the last client away.
+    Refused,
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +57,12 @@ struct Named {
 impl Clients {
     /// These clients, who have used nothing yet.
     pub fn new(specs: &[ClientSpec]) -> Self {
-        Self { known: RwLock::new(Known::of(specs, &HashMap::new())) }
+        Self { known: RwLock::new(Known::of(specs, &HashMap::new())), strangers: Strangers::default() }
+    }
+
+    /// With these strangers.
+    pub fn and(self, strangers: Strangers) -> Self {
+        Self { strangers, ..self }
     }
 
     /// These clients from now on. Who stays has used what it has used.
@@ -89,8 +105,9 @@ impl Clients {
     /// [`NotKnown`] if it is nobody's, or of somebody who may not call.
     pub fn identify(&self, token: Option<&str>) -> Result<Client, NotKnown> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        if known.clients.is_empty() {
-            return Ok(Client { named: None });
+        match self.strangers {
+            Strangers::Served if known.clients.is_empty() => return Ok(Client { named: None }),
+            Strangers::Served | Strangers::Refused => {}
         }
         let shown = TokenHash::of(token.ok_or(NotKnown)?);
         let mut found = Err(NotKnown);
@@ -274,6 +291,10 @@ mod tests {
         assert_eq!(known(&clients, "kw-"), None);
         assert!(clients.identify(None).is_err());
         assert!(Clients::new(&[]).identify(None).is_ok_and(|client| client.name().is_none()));
+        let clients = Clients::new(&[spec("a")]).and(Strangers::Refused);
+        assert_eq!(known(&clients, "kw-a").as_deref(), Some("a"));
+        clients.reload(&[]);
+        assert!(clients.identify(None).is_err() && clients.identify(Some("kw-a")).is_err());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
+use crate::clients::Strangers;
 use crate::config::{self, Source};
 use crate::exit::Exit;
 use crate::gateway::{Gate, Server};
@@ -70,12 +71,14 @@ impl Args {
         let wheel = session.wheel().clone();
         let stopping = super::stopping::signal().context("can't wait for signals")?;
         let config = &session.config().server;
-        let mut gate = Gate::new(wheel.clone(), session.configs())?;
+        let listen = self.listen.unwrap_or(config.listen);
+        let strangers = if listen.ip().is_loopback() { Strangers::Served } else { Strangers::Refused };
+        let mut gate = Gate::new(wheel.clone(), session.configs(), strangers)?;
         if let Some(endpoint) = collector {
             gate = gate.sending(Otlp::start(&endpoint, &config.service_name, &Handle::current())?);
         }
         let gate = Arc::new(gate);
-        let server = Server::start(self.listen.unwrap_or(config.listen), config, Arc::clone(&gate))?;
+        let server = Server::start(listen, config, Arc::clone(&gate))?;
         let following = actix_web::rt::spawn({
             let gate = Arc::clone(&gate);
             async move { gate.follow().await }

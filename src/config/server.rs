@@ -214,7 +214,9 @@ fn endpoint(node: &Node<'_>) -> Option<String> {
 }
 
 /// Headers that carry a client's own credential, or are about the connection: they go nowhere.
-const NEVER_FORWARDED: [&str; 16] = [
+const NEVER_FORWARDED: [&str; 17] = [
+    // Packed answers can't be judged.
+    "accept-encoding",
     "api-key",
     "authorization",
     "connection",

@@ -56,7 +56,11 @@ pub(super) async fn read(
             return Err(too_long(bounds.bytes_max));
         }
     }
-    let rest = length.map(|length| length - read.len() as u64);
+    let longer = || Refusal::bad_request("broken_body", "the body is longer than announced");
+    let rest = match length {
+        Some(length) => Some(length.checked_sub(read.len() as u64).ok_or_else(longer)?),
+        None => None,
+    };
     let upload = upload(payload, rest, bounds.bytes_max - read.len() as u64, bounds.idle);
     Ok((read.freeze(), Some(upload)))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use keywheel_actors::Wheel;
 use tokio::sync::{Notify, watch};
 
-use crate::clients::{Clients, Keeper, Now};
+use crate::clients::{Clients, Keeper, Now, Strangers};
 use crate::config::{AccessLog, Config};
 use crate::telemetry::{AccessLogger, Ended, Metrics, Otlp};
 use crate::ui::screen::say;
@@ -40,13 +40,17 @@ impl Gate {
     ///
     /// # Errors
     /// If the access log can't be written.
-    pub fn new(wheel: Wheel, config: watch::Receiver<Arc<Config>>) -> anyhow::Result<Self> {
+    pub fn new(
+        wheel: Wheel,
+        config: watch::Receiver<Arc<Config>>,
+        strangers: Strangers,
+    ) -> anyhow::Result<Self> {
         let access = match &config.borrow().server.access_log {
             AccessLog::Off => None,
             AccessLog::Stderr => Some(AccessLogger::to_stderr()?),
             AccessLog::File(path) => Some(AccessLogger::to_file(path)?),
         };
-        let clients = Clients::new(&config.borrow().server.clients);
+        let clients = Clients::new(&config.borrow().server.clients).and(strangers);
         let now = Now::by(wheel.clock());
         let keeper = Keeper::new(&config.borrow().home.state_dir);
         let keeper = match keeper.load() {

@@ -49,6 +49,10 @@ async fn of_surface(
 ) -> HttpResponse {
     let incoming = |config, endpoint| Incoming::new(gate, config, request, endpoint, id);
     let config = Arc::clone(&gate.config.borrow());
+    if headers::text(request.headers(), "upgrade").is_some_and(|to| to.eq_ignore_ascii_case("websocket")) {
+        let message = "websockets aren't served here";
+        return Refusal::new(StatusCode::NOT_IMPLEMENTED, "upgrade_not_served", message).respond(Api::OpenAi);
+    }
     match surface {
         Surface::Live => HttpResponse::Ok().body("live\n"),
         Surface::Ready if gate.is_ready() => HttpResponse::Ok().body(readiness(gate)),
@@ -106,10 +110,16 @@ fn readiness(gate: &Gate) -> &'static str {
 /// Who calls.
 fn identify(gate: &Gate, request: &HttpRequest) -> Result<Client, Refusal> {
     let token = headers::token(request.headers(), request.query_string());
-    gate.clients.identify(token).map_err(|NotKnown| {
+    let client = gate.clients.identify(token).map_err(|NotKnown| {
         let message = "the token is missing or isn't known here";
         Refusal::new(StatusCode::UNAUTHORIZED, "invalid_api_key", message)
-    })
+    })?;
+    if client.name().is_none() && headers::is_of_a_page(request.headers()) {
+        let message = "without clients a gateway serves this machine's programs: no page of another site, no other \
+                       name than localhost; `keywheel client new` makes a token";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "foreign_page", message));
+    }
+    Ok(client)
 }
 
 fn not_found(message: &str) -> HttpResponse {
@@ -131,6 +141,7 @@ struct Wanted {
     body: Bytes,
     upload: Option<Upload>,
     model: Model,
+    streamed: Streamed,
     /// Another one that its body names beside its path.
     beside: Option<Model>,
     delivery: Delivery,
@@ -193,7 +204,7 @@ impl<'a> Incoming<'a> {
         };
         underway.asks(&wanted.model, wanted.body.len());
         allow(&client, &wanted)?;
-        let terms = self.terms(&client, wanted.delivery, underway.came)?;
+        let terms = self.terms(&client, wanted.streamed, underway.came)?;
         let sends_something = wanted.sends_something();
         let request = self.request_for(wanted, to.clone());
         let now = Now::by(self.gate.wheel.clock());
@@ -211,8 +222,9 @@ impl<'a> Incoming<'a> {
         let model =
             model.ok_or_else(|| Refusal::bad_request("model_missing", "the request names no `model`"))?;
         let is_stream = peeked.streamed == Streamed::Yes || self.wants_events();
-        let delivery = if is_stream { Delivery::Stream } else { Delivery::Whole };
-        Ok(Wanted { body, upload: None, model, beside, delivery })
+        let (delivery, streamed) =
+            if is_stream { (Delivery::Stream, Streamed::Yes) } else { (Delivery::Whole, Streamed::No) };
+        Ok(Wanted { body, upload: None, model, streamed, beside, delivery })
     }
 
     /// The model that counts, and another one: a path goes before what a body says.
@@ -233,17 +245,12 @@ impl<'a> Incoming<'a> {
     fn passed(&self, body: Bytes, upload: Option<Upload>) -> Wanted {
         let peeked = Peeked::into(&body).unwrap_or_default();
         let (model, beside) = self.models(peeked.model);
-        Wanted {
-            body,
-            upload,
-            model: model.unwrap_or_else(|| Model::from("")),
-            beside,
-            delivery: Delivery::Passed,
-        }
+        let model = model.unwrap_or_else(|| Model::from(""));
+        Wanted { body, upload, model, streamed: peeked.streamed, beside, delivery: Delivery::Passed }
     }
 
     fn request_for(&self, wanted: Wanted, to: Destination) -> Request {
-        let Wanted { body, upload, model, beside: _, delivery } = wanted;
+        let Wanted { body, upload, model, streamed: _, beside: _, delivery } = wanted;
         let query = headers::query_without_credential(self.request.query_string());
         Request {
             method: Method::from_bytes(self.request.method().as_str().as_bytes()).unwrap_or(Method::POST),
@@ -274,10 +281,10 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    fn terms(&self, client: &Client, delivery: Delivery, came: Moment) -> Result<Terms, Refusal> {
+    fn terms(&self, client: &Client, streamed: Streamed, came: Moment) -> Result<Terms, Refusal> {
         let headers = self.request.headers();
         let server = &self.config.server;
-        let timeout = ask::timeout(headers, delivery == Delivery::Stream)?;
+        let timeout = ask::timeout(headers, streamed == Streamed::Yes)?;
         let timeout = timeout.map_or(server.deadline, |said| said.min(server.deadline));
         Ok(Terms {
             deadline: came + timeout,

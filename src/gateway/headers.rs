@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// Request headers that providers are sent.
 ///
 /// Sources: the API references of OpenAI, Anthropic, Google and OpenRouter.
-const TO_PROVIDERS: [&str; 16] = [
+const TO_PROVIDERS: [&str; 21] = [
     "accept",
     "accept-language",
     "anthropic-beta",
@@ -21,6 +21,11 @@ const TO_PROVIDERS: [&str; 16] = [
     "content-type",
     "http-referer",
     "idempotency-key",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
     "openai-beta",
     "range",
     "user-agent",
@@ -89,6 +94,22 @@ pub(super) fn token<'h>(headers: &'h ActixHeaders, query: &'h str) -> Option<&'h
         .or_else(|| ["x-api-key", "api-key", "x-goog-api-key"].iter().find_map(|name| text(headers, name)))
         .or_else(|| query.split('&').find_map(|part| part.strip_prefix("key=")))
         .filter(|token| !token.is_empty())
+}
+
+/// Whether a browser sends this for a page of another site, or for a name that only leads here (DNS rebinding).
+pub(super) fn is_of_a_page(headers: &ActixHeaders) -> bool {
+    let is_elsewhere = text(headers, "sec-fetch-site").is_some_and(|site| site.ends_with("-site"));
+    let origin = text(headers, "origin").map(|origin| origin.split_once("://").map_or("", |(_, host)| host));
+    let hosts = [text(headers, "host"), origin];
+    is_elsewhere || hosts.into_iter().flatten().any(|host| !is_this_machine(host))
+}
+
+/// Whether a host with or without a port is this machine by a name that nobody else can give.
+fn is_this_machine(host: &str) -> bool {
+    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    let name = name.map_or(host, |(name, _)| name);
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Parameters in which a client may have put its own credential: it opens this gateway, and nothing behind it.
@@ -164,6 +185,26 @@ mod tests {
         assert_eq!(of("x-api-key", "kw-2"), Some("kw-2".to_owned()));
         assert_eq!(of("x-goog-api-key", "kw-3"), Some("kw-3".to_owned()));
         assert_eq!(token(&ActixHeaders::new(), "alt=sse&key=kw-4"), Some("kw-4"));
+    }
+
+    #[test]
+    fn other_pages_and_other_names_are_known() {
+        let is_page = |pairs: &[(&'static str, &'static str)]| {
+            let request =
+                pairs.iter().fold(TestRequest::default(), |request, pair| request.insert_header(*pair));
+            is_of_a_page(request.to_http_request().headers())
+        };
+        for ours in ["127.0.0.1:8080", "localhost:8080", "LOCALHOST", "[::1]:8080", "127.0.0.2"] {
+            assert!(!is_page(&[("host", ours)]), "{ours}");
+        }
+        assert!(!is_page(&[("host", "localhost:8080"), ("origin", "http://localhost:3000")]));
+        assert!(!is_page(&[("host", "localhost:8080"), ("sec-fetch-site", "same-origin")]));
+        for foreign in ["evil.example", "127.0.0.1.evil.example:8080", "10.0.0.1", ""] {
+            assert!(is_page(&[("host", foreign)]), "{foreign}");
+        }
+        assert!(is_page(&[("host", "localhost"), ("origin", "https://evil.example")]));
+        assert!(is_page(&[("host", "localhost"), ("origin", "null")]));
+        assert!(is_page(&[("host", "localhost"), ("sec-fetch-site", "cross-site")]));
     }
 
     #[test]

@@ -153,10 +153,8 @@ pub(super) fn model_in(path: &str) -> Option<Model> {
 
 /// Whether a part of the path is `.` or `..`, in any of their spellings (URL standard, "double-dot URL path segment").
 fn is_dotted(path: &str) -> bool {
-    path.split(['/', '\\']).any(|part| {
-        let part = part.to_ascii_lowercase().replace("%2e", ".");
-        part == "." || part == ".."
-    })
+    let path = path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/");
+    path.split(['/', '\\']).any(|part| part == "." || part == "..")
 }
 
 fn versioned(path: &str) -> (Option<&'static str>, &str) {

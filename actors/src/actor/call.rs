@@ -16,7 +16,7 @@ use futures_util::future::{Either, select};
 use tokio::time::timeout_at;
 
 use crate::clock::Moment;
-use crate::dialect::{Dialect, Kind, Speech, Tongue, redirect, success};
+use crate::dialect::{Api, Dialect, Kind, Speech, Tongue, redirect, success};
 use crate::error::SendError;
 use crate::id::KeyId;
 use crate::outcome::{Attempt, Fault, Gauges, Reason, Served, Usage};
@@ -161,7 +161,7 @@ pub(crate) async fn run(line: Arc<Line>, mut job: Job, mut slip: Slip, started: 
     let progress = {
         let tongue = line.tongue(&job.request);
         let request = prepare(&line, &job, tongue);
-        let wanted = Wanted { delivery: job.request.delivery, hold_back: job.terms.hold_back };
+        let wanted = Wanted::of(&job);
         let limits = Limits::new(&line, &job, started);
         let exchange = pin!(exchange(&line, &**tongue.dialect, request, wanted, limits, &mut slip));
         let interrupted = pin!(async {
@@ -199,6 +199,26 @@ pub(crate) async fn run(line: Arc<Line>, mut job: Job, mut slip: Slip, started: 
 struct Wanted {
     delivery: Delivery,
     hold_back: HoldBack,
+    meaning: Meaning,
+}
+
+/// What a good answer can tell.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    /// What a model said, or a fault: it is judged.
+    Model,
+    /// What the provider keeps: a file, a list, the record of a call that failed. Only its status counts.
+    Record,
+}
+
+impl Wanted {
+    fn of(job: &Job) -> Self {
+        let Request { method, path, delivery, .. } = &job.request;
+        let calls_a_model = *method == Method::POST && Api::of_path(path).is_some();
+        let meaning =
+            if *delivery != Delivery::Passed || calls_a_model { Meaning::Model } else { Meaning::Record };
+        Self { delivery: *delivery, hold_back: job.terms.hold_back, meaning }
+    }
 }
 
 /// How far a call got.
@@ -325,8 +345,11 @@ async fn exchange(
         return Progress::Failed(fault, None);
     }
     let has_body = !is_head && status != StatusCode::NO_CONTENT;
-    let shape =
-        if status.is_success() && has_body { Shape::of(wanted.delivery, &headers) } else { Shape::Whole };
+    let shape = match wanted.meaning {
+        _ if !status.is_success() || !has_body => Shape::Whole,
+        Meaning::Model => Shape::of(wanted.delivery, &headers),
+        Meaning::Record => Shape::Bytes,
+    };
     let read = match shape {
         Shape::Whole => body::whole(line, body, limits, by).await,
         Shape::Events => {
@@ -352,8 +375,9 @@ async fn exchange(
     };
     // Who asked whether anything has changed is answered so.
     let is_unchanged = status == StatusCode::NOT_MODIFIED && wanted.delivery == Delivery::Passed;
+    let is_good = is_unchanged || wanted.meaning == Meaning::Record && status.is_success();
     let fault = dialect.fault_in(status, &headers, &body, clock.wall(now));
-    match fault.filter(|_| !is_unchanged) {
+    match fault.filter(|_| !is_good) {
         None => {
             let usage = dialect.usage_in(&body);
             Progress::Answered(Box::new(Good { status, headers, body: GoodBody::Whole(body, usage) }))

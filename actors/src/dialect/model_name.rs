@@ -15,12 +15,20 @@ use serde_json::value::RawValue;
 /// `body` with `model` as the value of its top-level `model`, or the very same body where there is
 /// nothing to change: the name stands there already, there is no such field, or it isn't a JSON object.
 pub(super) fn with_model(body: &Bytes, model: &str) -> Bytes {
+    // Nobody could read one: it goes on as it came.
+    if model.is_empty() {
+        return body.clone();
+    }
     let Ok(Top { models, .. }) = serde_json::from_slice::<Top<'_>>(body) else { return body.clone() };
     spliced(body, &models, model)
 }
 
 /// The same for a body that is made of `requests`, each with a `model` of its own.
 pub(super) fn with_model_in_all(body: &Bytes, model: &str) -> Bytes {
+    // Nobody could read one: it goes on as it came.
+    if model.is_empty() {
+        return body.clone();
+    }
     let Ok(Top { mut models, requests }) = serde_json::from_slice::<Top<'_>>(body) else {
         return body.clone();
     };

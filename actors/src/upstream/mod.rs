@@ -58,7 +58,12 @@ const LEADS_OUT: &str = "its path leads out of the base URL";
 /// Whether `url` lies below the path of a base URL, which has no slash at its end. Dots in a call's path are resolved
 /// by then: a caller who writes them must not reach, with somebody else's key, what the base URL doesn't mean.
 fn stays_below(prefix: &str, url: &Url) -> bool {
-    url.path().strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'))
+    // Some servers read these as slashes, and resolve the dots between them.
+    let rest = url.path().strip_prefix(prefix).filter(|rest| rest.starts_with('/'));
+    rest.is_some_and(|rest| {
+        let read = rest.to_ascii_lowercase().replace("%2f", "/").replace("%5c", "/");
+        !read.split('/').any(|part| part == "..")
+    })
 }
 
 /// The head of an answer, and its body to come.

@@ -224,6 +224,8 @@ mod tests {
             "/a/..\\..\\v2",
             "/.\t./v2",
             "/../v10/models",
+            "/a%2f..%2F..%2f..%2fadmin",
+            "/a%5c..",
         ] {
             assert!(matches!(target.path(path), Err(TransportError::Unsendable(_))), "{path}");
         }
