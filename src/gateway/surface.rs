@@ -264,6 +264,8 @@ mod tests {
             "/providers/a/.%2e",
             "/providers/a\\..\\b",
             "/v1/./models",
+            "/providers/a/b%2F..%2fc",
+            "/providers/a/b%5C..%5cc",
         ] {
             assert_eq!(post(path), Surface::Dotted, "{path}");
         }

@@ -160,6 +160,7 @@ mod tests {
             let same = with_model(&body, "gpt-4o");
             assert_eq!((same.as_ptr(), same.len()), (body.as_ptr(), body.len()));
         }
+        assert_eq!(with_model(&Bytes::from_static(b"{\"model\":null}"), ""), "{\"model\":null}");
     }
 
     proptest! {
@@ -167,7 +168,7 @@ mod tests {
         fn the_rest_stays_byte_for_byte(
             before in "[ ,a-z0-9é\\\\\"]{0,30}",
             after in "[ a-zé\\\\\"]{0,30}",
-            model in "\\PC{0,12}",
+            model in "\\PC{1,12}",
         ) {
             let before = format!(r#"{{ "b":{} , "model": "#, serde_json::Value::from(before));
             let after = format!(r#" , "a":{}}}"#, serde_json::Value::from(after));

@@ -1,6 +1,6 @@
 //! Streams: what happens before the first content is repaired, what happens after it is told.
 
-use ::http::StatusCode;
+use ::http::{Method, StatusCode};
 use bytes::Bytes;
 use futures_util::StreamExt;
 
@@ -311,6 +311,27 @@ fn what_has_not_changed_is_an_answer_to_who_asked_for_that() {
         }
         assert_eq!(world.state("a"), KeyState::Active);
         assert!(world.wheel.send(request(Delivery::Whole), Terms::default()).await.is_err(), "nobody asked");
+    });
+}
+
+#[test]
+fn what_a_provider_keeps_is_not_judged_as_a_models_answer() {
+    let failed = || {
+        let record = r#"{"status":"failed","error":{"code":"insufficient_quota","message":"sk-x"}}"#;
+        Step::answer(200, record).header("content-type", "application/json")
+    };
+    let kept = |method: Method| Request {
+        method,
+        path: "/responses/resp_1".to_owned(),
+        body: Bytes::new(),
+        ..request(Delivery::Passed)
+    };
+    Scenario::keys(["a"]).otherwise(failed()).run(|world| async move {
+        for method in [Method::GET, Method::HEAD, Method::GET, Method::HEAD, Method::GET, Method::HEAD] {
+            let answer = world.wheel.send(kept(method), Terms::default()).await.expect("served");
+            assert_eq!(answer.served.attempts.len(), 1);
+        }
+        assert_eq!(world.state("a"), KeyState::Active);
     });
 }
 

@@ -79,8 +79,8 @@ impl Target {
 fn is_plain(path: &str) -> bool {
     let bytes = path.as_bytes();
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&()*+,;=:@/%?".contains(byte);
-    // `/./`, `/../` and their spellings with `%2e` are resolved.
-    let is_dotted = |pair: &[u8]| pair == b"/." || pair == b"%2";
+    // `/./`, `/../` and their spellings with `%2e`, `%2f` and `%5c` may be resolved.
+    let is_dotted = |pair: &[u8]| matches!(pair, b"/." | b"%2" | b"%5");
     bytes.iter().all(is_plain) && !bytes.windows(2).any(is_dotted)
 }
 
