@@ -464,17 +464,17 @@ async fn what_can_be_read_in_two_ways_reaches_nobody() {
     let desk = desk(&sim);
     let gateway =
         Gateway::start(&desk, &["--set", "server.header_timeout=1s", "--set", "server.body_mib_max=1"]);
-    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\n";
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n";
     let smuggled = [
         format!(
-            "{head}content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /livez HTTP/1.1\r\nhost: h\r\n\r\n"
+            "{head}content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"
         ),
         format!("{head}content-length: 4\r\ncontent-length: 5\r\n\r\nabcde"),
         format!("{head}transfer-encoding: xchunked\r\n\r\n0\r\n\r\n"),
         format!("{head}content-length : 2\r\n\r\n{{}}"),
         format!("{head}x-a: b\r\n c: d\r\ncontent-length: 2\r\n\r\n{{}}"),
         "GET /livez\r\n\r\n".to_owned(),
-        format!("GET /livez HTTP/1.1\r\nhost: h\r\nx: {}\r\n\r\n", "y".repeat(300_000)),
+        format!("GET /livez HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "y".repeat(300_000)),
         format!("{head}content-length: 2000000\r\n\r\n"),
         "POST /v1/chat".to_owned(),
     ];
@@ -496,7 +496,8 @@ async fn no_path_leads_out_of_a_providers_base_url() {
     let gateway = Gateway::start(&desk, &[]);
     for path in ["/../../admin", "/%2e%2e/ledger", "/a/.%2E/../ledger", "/..\\ledger"] {
         let heard = gateway.say(
-            format!("GET /providers/sim{path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").as_bytes(),
+            format!("GET /providers/sim{path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+                .as_bytes(),
         );
         assert!(heard.starts_with("HTTP/1.1 400 "), "{path}: {heard}");
     }

@@ -54,7 +54,8 @@ impl Slow {
             }
             Kind::File => ("GET /providers/p0/files/1", String::new()),
         };
-        let head = format!("{line} HTTP/1.1\r\nhost: gateway\r\nx-request-id: slow\r\nconnection: close\r\n");
+        let head =
+            format!("{line} HTTP/1.1\r\nhost: localhost\r\nx-request-id: slow\r\nconnection: close\r\n");
         let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
         connection.write_all(request.as_bytes()).await.expect("somebody reads");
         Self { connection, heard: Vec::new() }
