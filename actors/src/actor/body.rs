@@ -73,7 +73,8 @@ impl Shape {
     }
 }
 
-/// Reads all of it; the first is to come `by` then.
+/// Reads all of it; the first is to come `by` then, which may be as late as a whole answer: some servers send their
+/// headers before the model has begun to think.
 pub(crate) async fn whole(line: &Line, body: BodyStream, limits: Limits, by: Moment) -> Result<Body, NoBody> {
     let mut reading = Reading::of(line, body, limits, by);
     while reading.more().await? {

@@ -397,8 +397,6 @@ async fn exchange(
     }
 }
 
-/// Reads a body to its end. Its first piece may take as long as the answer: some servers send their headers
-/// before the model has begun to think.
 fn deliver(line: &Arc<Line>, mut job: Job, mut slip: Slip, started: Moment, good: Good) {
     let paid: Option<RetryKind> = job.paid.take();
     let mut attempts = job.take_attempts();
