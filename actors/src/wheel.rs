@@ -21,7 +21,8 @@ use crate::actor::message::{
     CloseState, Command, Crash, CrashKey, DrainAll, GetStats, Halt, ReloadAll, Remember, Submit,
 };
 use crate::actor::root::Root;
-use crate::actor::stream::Handed;
+use crate::actor::stream::closing_time::ClosingTime;
+use crate::actor::stream::handed::Handed;
 use crate::board::Board;
 use crate::clock::Clock;
 use crate::error::SendError;
@@ -301,12 +302,14 @@ fn hub_parts(
     store: Option<Arc<dyn Store>>,
     memory: Memory,
 ) -> HubParts {
+    let cut_off = watch::Sender::new(false);
     HubParts {
         clock,
         upstream,
         board: Board::default(),
         dead_letters: Arc::default(),
-        cut_off: watch::Sender::new(false),
+        closing_time: Arc::new(ClosingTime::new(cut_off.clone())),
+        cut_off,
         seed: spec.seed.unwrap_or_else(|| fastrand::u64(..)),
         fingerprints: spec.fingerprints.clone(),
         keeping: watch::Sender::new(if store.is_some() { Keeping::Durably } else { Keeping::Nothing }),
@@ -484,11 +487,11 @@ pub enum AnswerBody {
 }
 
 /// An answer that comes in pieces. Dropped before its closing event, it cancels its call.
-pub struct AnswerStream(Box<Handed>);
+pub struct AnswerStream(Handed);
 
 impl AnswerStream {
     pub(crate) fn new(handed: Handed) -> Self {
-        Self(Box::new(handed))
+        Self(handed)
     }
 
     /// Tokens used, once it has ended well and if it told.
@@ -507,7 +510,7 @@ impl Stream for AnswerStream {
     type Item = Result<Bytes, TransportError>;
 
     fn poll_next(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Pin::new(&mut *self.get_mut().0).poll_next(task)
+        Pin::new(&mut self.get_mut().0).poll_next(task)
     }
 }
 

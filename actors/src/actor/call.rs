@@ -416,7 +416,7 @@ fn deliver(line: &Arc<Line>, mut job: Job, mut slip: Slip, started: Moment, good
                     line.hub.tell_provider(&line.key.provider, Committed(outcome.made.epoch));
                 }
             });
-            let body = AnswerStream::new(stream::Handed::new(begun, Arc::clone(line), slip, paid));
+            let body = AnswerStream::new(stream::handed::Handed::new(begun, Arc::clone(line), slip, paid));
             // If the caller is gone the stream is dropped here, and with it the call.
             job.end(Ok(Answer { status, headers, body: AnswerBody::Stream(body), served, usage: None }));
         }

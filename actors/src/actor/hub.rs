@@ -26,6 +26,7 @@ use super::root::Root;
 use super::routing::Routing;
 use super::state::{State, Told};
 use super::stats::{Stats, Tally};
+use super::stream::closing_time::ClosingTime;
 
 /// What there is before the first actor.
 #[derive(Clone)]
@@ -36,6 +37,8 @@ pub(crate) struct HubParts {
     pub(crate) dead_letters: Arc<AtomicU64>,
     /// Turns true when calls under way must end: the grace of a drain is over.
     pub(crate) cut_off: watch::Sender<bool>,
+    /// Ends streams that nobody reads any more.
+    pub(crate) closing_time: Arc<ClosingTime>,
     pub(crate) seed: u64,
     pub(crate) fingerprints: FingerprintKey,
     /// Where what outlives the process is kept.

@@ -170,6 +170,70 @@ fn a_slow_reader_is_not_the_providers_fault() {
 }
 
 #[test]
+fn a_stream_that_nobody_reads_gives_its_key_back_at_its_deadline() {
+    let endless = Step::stream(vec![say(HELLO), say(HELLO), Piece::Stall]);
+    Scenario::keys(["a"]).otherwise(endless).run(|world| async move {
+        let terms = Terms { deadline: world.now() + secs(5), ..Terms::default() };
+        let answer = world.wheel.send(request(Delivery::Stream), terms).await.expect("served");
+        world.advance(millis(4_900)).await;
+        assert_eq!(world.key("a").in_flight, 1);
+        world.advance(millis(100)).await;
+        let view = world.key("a");
+        assert_eq!((view.in_flight, view.counts.cancelled, view.counts.failed), (0, 1, 0));
+        assert_eq!(read(answer).await, (HELLO.to_owned(), false), "what was held for it, and no clean end");
+    });
+}
+
+#[test]
+fn a_stream_that_is_read_too_slowly_is_not_held_against_the_provider() {
+    let scenario = Scenario::keys(["a"]).with(|spec| spec.providers[0].timeouts.total = secs(60));
+    scenario.otherwise(Step::stream(vec![say(HELLO); 90])).run(|world| async move {
+        let answer = world.stream().await.expect("served");
+        let AnswerBody::Stream(mut body) = answer.body else { panic!("a stream") };
+        let mut pieces = 0;
+        while let Some(Ok(_)) = body.next().await {
+            pieces += 1;
+            world.advance(secs(1)).await;
+        }
+        assert_eq!(pieces, 60);
+        let view = world.key("a");
+        assert_eq!((view.in_flight, view.counts.cancelled, view.counts.failed), (0, 1, 0));
+    });
+}
+
+#[test]
+fn a_stream_that_was_handed_out_is_served_though_nobody_asks_for_its_end() {
+    let step = Step::stream(vec![say(HELLO), say(DONE), Piece::Stall]);
+    Scenario::keys(["a"]).otherwise(step).run(|world| async move {
+        let answer = world.stream().await.expect("served");
+        let AnswerBody::Stream(mut body) = answer.body else { panic!("a stream") };
+        for wanted in [HELLO, DONE] {
+            assert_eq!(body.next().await.expect("a piece").expect("a piece"), wanted);
+        }
+        world.advance(secs(3_600)).await;
+        let view = world.key("a");
+        assert_eq!((view.in_flight, view.counts.succeeded), (0, 1));
+        assert!(body.next().await.is_none());
+    });
+}
+
+#[test]
+fn streams_end_at_their_own_deadlines_in_whatever_order_they_began() {
+    let endless = Step::stream(vec![say(HELLO), Piece::Stall]);
+    Scenario::keys(["a"]).otherwise(endless).run(|world| async move {
+        let mut streams = Vec::new();
+        for seconds in [30, 10, 20] {
+            let terms = Terms { deadline: world.now() + secs(seconds), ..Terms::default() };
+            streams.push(world.wheel.send(request(Delivery::Stream), terms).await.expect("served"));
+        }
+        for left in [3, 2, 1, 0] {
+            assert_eq!(world.key("a").in_flight, left);
+            world.advance(secs(10)).await;
+        }
+    });
+}
+
+#[test]
 fn a_silent_provider_is_left_for_another_in_time() {
     let scenario = Scenario::providers([("p", ["a"].as_slice()), ("q", ["b"].as_slice())]);
     scenario.otherwise(whole()).upstream("a", [Step::silent(), Step::silent()]).run(|world| async move {
