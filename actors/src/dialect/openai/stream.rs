@@ -3,6 +3,9 @@
 //! Until the stream is committed every event is understood in full. From then on only errors, usage and
 //! the end matter, and most events are dismissed by a look for these words, without being parsed.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::{self, Finder};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
@@ -67,29 +70,37 @@ impl StreamReader for Reader {
     }
 }
 
+/// Words between quotes, made ready to be found: each event of a stream is searched for them.
+struct Words {
+    error: Finder<'static>,
+    usage: Finder<'static>,
+    kind: Finder<'static>,
+}
+
+static WORDS: LazyLock<Words> = LazyLock::new(|| Words {
+    error: Finder::new("\"error\""),
+    usage: Finder::new("\"usage\""),
+    kind: Finder::new("\"type\""),
+});
+
 /// Whether an event may tell of an error, of usage or of the end.
 ///
 /// Inside a JSON string quotes are escaped, so that content which speaks of `"error"` isn't mistaken for one.
 fn is_noteworthy(name: Option<&str>, data: &[u8]) -> bool {
-    if name.is_some_and(|name| name == "error" || LAST_EVENTS.contains(&name)) {
-        return true;
-    }
-    // Not UTF-8: not JSON either, and nothing that could be read further.
-    let Ok(text) = str::from_utf8(data) else { return false };
-    has_more_than_null(text, "\"error\"")
-        || has_more_than_null(text, "\"usage\"")
+    let words = &*WORDS;
+    name.is_some_and(|name| name == "error" || LAST_EVENTS.contains(&name))
+        || has_more_than_null(data, &words.error)
+        || has_more_than_null(data, &words.usage)
         // Chunks of chats have no type, and one look is cheaper than four.
-        || text.contains("\"type\"") && LAST_EVENTS.iter().any(|last| text.contains(last))
+        || words.kind.find(data).is_some() && LAST_EVENTS.iter().any(|last| memmem::find(data, last.as_bytes()).is_some())
 }
 
-/// Whether `word` stands in `text` and isn't just the name of a field that is null.
-fn has_more_than_null(text: &str, word: &str) -> bool {
-    // `contains` is several times as fast as `match_indices`, and nearly always it settles the matter.
-    text.contains(word)
-        && text.match_indices(word).any(|(at, _)| {
-            let behind = text[at + word.len()..].trim_start();
-            behind.strip_prefix(':').is_none_or(|value| !value.trim_start().starts_with("null"))
-        })
+/// Whether `word` stands in `data` and isn't just the name of a field that is null.
+fn has_more_than_null(data: &[u8], word: &Finder<'_>) -> bool {
+    word.find_iter(data).any(|at| {
+        let behind = data[at + word.needle().len()..].trim_ascii_start();
+        behind.strip_prefix(b":").is_none_or(|value| !value.trim_ascii_start().starts_with(b"null"))
+    })
 }
 
 fn meaning_of(name: Option<&str>, value: &Value) -> EventMeaning {
