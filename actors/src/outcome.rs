@@ -197,6 +197,39 @@ impl Reason {
         }
     }
 
+    /// Whether a call that ended so may have to be paid for all the same.
+    ///
+    /// Providers charge for what a model has read or written. Who is refused, throttled or told of a breakdown pays
+    /// nothing; whose answer was on its way when it broke, was given up or was taken for unfit may.
+    /// Source: Azure's guide to costs, "you will be charged even if the status code is not successful (not 200)", of
+    /// content filters and timeouts.
+    pub const fn may_be_billed(self) -> bool {
+        match self {
+            Self::Stalled
+            | Self::Cut
+            | Self::PolicyRefused
+            | Self::CallerGone
+            | Self::DeadlineOver
+            | Self::Unclassified => true,
+            Self::BadCredential
+            | Self::AccountBanned
+            | Self::MoneyGone
+            | Self::Throttled
+            | Self::QuotaUsedUp
+            | Self::SlowDown
+            | Self::Overloaded
+            | Self::ServerError
+            | Self::Unreachable
+            | Self::ModelDenied
+            | Self::ModelGone
+            | Self::RegionDenied
+            | Self::TooLong
+            | Self::NeverFits
+            | Self::CallerMistake
+            | Self::Stopped => false,
+        }
+    }
+
     /// How far such a fault reaches unless the provider says otherwise.
     pub const fn usual_scope(self) -> Scope {
         match self {

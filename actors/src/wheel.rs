@@ -499,6 +499,12 @@ impl AnswerStream {
         self.0.usage()
     }
 
+    /// Tokens that have been seen to be used so far, wherever it ends: what it has told, and at least as much output as
+    /// its events amount to. `None` of bytes that aren't events.
+    pub fn seen(&self) -> Option<Usage> {
+        self.0.seen()
+    }
+
     /// Whether all of it has been handed out, as far as the stream says so itself: with its closing event. Nothing is
     /// missing then, though its end may not have come.
     pub fn is_handed_out(&self) -> bool {

@@ -9,11 +9,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use keywheel_actors::Keeping;
 use keywheel_actors::clock::Moment;
-use keywheel_actors::dialect::{Anthropic, Api, Dialect as _, Gemini, OpenAi};
+use keywheel_actors::dialect::Api;
 use keywheel_actors::id::Model;
-use keywheel_actors::outcome::Usage;
-use keywheel_actors::request::{Delivery, Destination, Patience, Request, Terms};
-use keywheel_actors::tokens::Tokens;
+use keywheel_actors::request::{Destination, Patience, Request, Terms};
 use keywheel_actors::upload::Upload;
 
 use super::answer::{self, Laps};
@@ -22,13 +20,13 @@ use super::body::{self, Bounds, KEPT_BYTES_MAX};
 use super::gate::Gate;
 use super::headers;
 use super::models;
-use super::peek::{Peeked, Streamed};
+use super::peek::Streamed;
 use super::refusal::Refusal;
 use super::surface::{self, Endpoint, Surface};
 use super::underway::Underway;
-use crate::clients::{Claim, Client, NotKnown, Now};
+use super::wanted::{self, Wanted};
+use crate::clients::{Client, NotKnown, Now};
 use crate::config::Config;
-use crate::money::Money;
 use crate::telemetry::TraceContext;
 
 /// Answers one request.
@@ -136,24 +134,6 @@ struct Incoming<'a> {
     trace: TraceContext,
 }
 
-/// What is known of a request once its body has been looked into.
-struct Wanted {
-    body: Bytes,
-    upload: Option<Upload>,
-    model: Model,
-    streamed: Streamed,
-    /// Another one that its body names beside its path.
-    beside: Option<Model>,
-    delivery: Delivery,
-}
-
-impl Wanted {
-    /// Who only reads uses no model.
-    fn sends_something(&self) -> bool {
-        !self.body.is_empty() || self.upload.is_some()
-    }
-}
-
 impl<'a> Incoming<'a> {
     fn new(
         gate: &'a Arc<Gate>,
@@ -203,54 +183,33 @@ impl<'a> Incoming<'a> {
             }
         };
         underway.asks(&wanted.model, wanted.body.len());
-        allow(&client, &wanted)?;
+        wanted.is_for(&client)?;
         let terms = self.terms(&client, wanted.streamed, underway.came)?;
         let sends_something = wanted.sends_something();
         let request = self.request_for(wanted, to.clone());
         let now = Now::by(self.gate.wheel.clock());
         let is_reckoned = client.is_measured() && sends_something;
-        let claim = if is_reckoned { self.claim(&request) } else { NOTHING };
+        let claim = if is_reckoned {
+            wanted::claim(&self.config, self.endpoint.api, &request)
+        } else {
+            wanted::NOTHING
+        };
         underway.admitted(client.admit(claim, now).map_err(Refusal::of_client)?);
         Ok((request, terms))
     }
 
     /// What goes where its model's route leads.
     fn routed(&self, body: Bytes) -> Result<Wanted, Refusal> {
-        let peeked = Peeked::into(&body).map_err(|message| Refusal::bad_request("invalid_json", message))?;
-        let (model, beside) = self.models(peeked.model);
-        let model = model.filter(|model| !model.as_str().is_empty());
-        let model =
-            model.ok_or_else(|| Refusal::bad_request("model_missing", "the request names no `model`"))?;
-        let is_stream = peeked.streamed == Streamed::Yes || self.wants_events();
-        let (delivery, streamed) =
-            if is_stream { (Delivery::Stream, Streamed::Yes) } else { (Delivery::Whole, Streamed::No) };
-        Ok(Wanted { body, upload: None, model, streamed, beside, delivery })
+        Wanted::routed(self.endpoint, self.request.query_string(), body)
     }
 
-    /// The model that counts, and another one: a path goes before what a body says.
-    fn models(&self, in_body: Option<Model>) -> (Option<Model>, Option<Model>) {
-        match self.endpoint.model.clone() {
-            Some(in_path) => (Some(in_path), in_body),
-            None => (in_body, None),
-        }
-    }
-
-    /// Gemini's streams are asked for by their path.
-    fn wants_events(&self) -> bool {
-        self.endpoint.path.ends_with(":streamGenerateContent")
-            && self.request.query_string().split('&').any(|part| part == "alt=sse")
-    }
-
-    /// What goes to one provider. Whatever it is, it goes on as it came.
+    /// What goes to one provider.
     fn passed(&self, body: Bytes, upload: Option<Upload>) -> Wanted {
-        let peeked = Peeked::into(&body).unwrap_or_default();
-        let (model, beside) = self.models(peeked.model);
-        let model = model.unwrap_or_else(|| Model::from(""));
-        Wanted { body, upload, model, streamed: peeked.streamed, beside, delivery: Delivery::Passed }
+        Wanted::passed(self.endpoint, body, upload)
     }
 
     fn request_for(&self, wanted: Wanted, to: Destination) -> Request {
-        let Wanted { body, upload, model, streamed: _, beside: _, delivery } = wanted;
+        let Wanted { body, upload, model, delivery, .. } = wanted;
         let query = headers::query_without_credential(self.request.query_string());
         Request {
             method: Method::from_bytes(self.request.method().as_str().as_bytes()).unwrap_or(Method::POST),
@@ -296,23 +255,6 @@ impl<'a> Incoming<'a> {
         })
     }
 
-    /// What the request is reckoned to take, for a client of which that is limited.
-    fn claim(&self, request: &Request) -> Claim {
-        let estimate = match self.endpoint.api {
-            Api::OpenAi => OpenAi.estimate_tokens(request),
-            Api::Anthropic => Anthropic.estimate_tokens(request),
-            Api::Gemini => Gemini.estimate_tokens(request),
-        };
-        let output = estimate.most().unwrap_or(OUTPUT_UNSAID);
-        let usage = Usage { input_tokens: estimate.input, output_tokens: output, cached_tokens: 0 };
-        let providers = self.config.wheel.providers.iter();
-        let prices = providers.filter_map(|provider| {
-            let model = provider.model_there(&request.model);
-            self.config.prices.of(&provider.id, &model).map(|price| price.cost(&usage))
-        });
-        Claim { tokens: Tokens { input: estimate.input, output }, cost: prices.max() }
-    }
-
     fn headers(&self) -> HeaderMap {
         let forwarded = &self.config.server.forward_headers;
         let mut passed = headers::to_provider(self.request.headers(), forwarded);
@@ -334,29 +276,7 @@ impl<'a> Incoming<'a> {
     }
 }
 
-/// Whether the client may have what it wants. Of a body in which no model can be read nobody knows what it asks for:
-/// who is bound to some models may send none.
-fn allow(client: &Client, wanted: &Wanted) -> Result<(), Refusal> {
-    let refused = |message| Err(Refusal::new(StatusCode::FORBIDDEN, "model_not_allowed", message));
-    let named = [Some(&wanted.model), wanted.beside.as_ref()].into_iter().flatten();
-    let mut named = named.filter(|model| !model.as_str().is_empty()).peekable();
-    if named.peek().is_none() && wanted.sends_something() && client.is_bound_to_models() {
-        let message = "this client may use some models only, and of this request none can be read";
-        return refused(message.to_owned());
-    }
-    match named.find(|model| !client.may_use(model)) {
-        Some(model) => refused(format!("this client may not use the model `{model}`")),
-        None => Ok(()),
-    }
-}
-
 /// Where a trace stands in a request.
 const TRACEPARENT: &str = "traceparent";
 /// What its members keep in it: it goes on as it came.
 const TRACESTATE: &str = "tracestate";
-
-/// What a client takes of its tokens and money that has no such limits, or only reads.
-const NOTHING: Claim = Claim { tokens: Tokens::NONE, cost: Some(Money::ZERO) };
-
-/// Tokens that an answer is reckoned to have whose request names no maximum: few are longer.
-const OUTPUT_UNSAID: u64 = 1_024;

@@ -15,6 +15,7 @@ mod refusal;
 mod server;
 mod surface;
 mod underway;
+mod wanted;
 
 pub use gate::Gate;
 pub use server::Server;

@@ -188,7 +188,9 @@ pub(crate) async fn run(line: Arc<Line>, mut job: Job, mut slip: Slip, started: 
         }
         Progress::DeadlineOver => {
             slip.settle(End::Cancelled);
-            let attempts = job.take_attempts();
+            let fault = Fault::new(Reason::DeadlineOver, "the deadline passed during the call");
+            let mut attempts = job.take_attempts();
+            attempts.push(attempt(&line, &job, started, Some(fault)));
             job.end(Err(SendError::DeadlineOver { attempts }));
         }
     }

@@ -14,6 +14,7 @@ use tokio::time::timeout_at;
 
 use crate::clock::Moment;
 use crate::dialect::sse::{Event, EventTooLong, Reading, Splitter};
+use crate::dialect::written::Written;
 use crate::dialect::{Dialect, Ending, EventMeaning, StreamReader};
 use crate::outcome::{Fault, Reason};
 use crate::request::HoldBack;
@@ -48,6 +49,7 @@ pub(crate) struct Begun {
 struct Events {
     splitter: Splitter,
     reader: Box<dyn StreamReader>,
+    written: Written,
 }
 
 /// Whether the stream said that it is complete.
@@ -82,17 +84,19 @@ pub(crate) async fn begin(
     let mut body = body.fuse();
     let mut splitter = Splitter::default();
     let mut reader = dialect.stream_reader();
+    let mut written = Written::default();
     let mut held = Joined::default();
     let mut held_events = 0;
     if hold_back == HoldBack::None {
-        let events = Some(Events { splitter, reader });
+        let events = Some(Events { splitter, reader, written });
         return Ok(Begun { held, body, events, limits, end: Seen::Open, first_by: by });
     }
     loop {
         while let Some(raw) = splitter.next_event().map_err(too_long)? {
             held.push(raw.clone());
             held_events += 1;
-            let end = match reader.read(&Event::parse(&raw)) {
+            let event = Event::parse(&raw);
+            let end = match reader.read(&event) {
                 EventMeaning::Failed(fault) => {
                     let (fault, raw) = scrubbed(&line.secret, &mut *reader, fault, raw);
                     return Err(NoBody::Failed(fault, raw));
@@ -101,9 +105,13 @@ pub(crate) async fn begin(
                 EventMeaning::Prelude if held_events < HELD_EVENTS_MAX && held.len() < HELD_BYTES_MAX => {
                     continue;
                 }
-                EventMeaning::Content | EventMeaning::Prelude => Seen::Open,
+                EventMeaning::Content => {
+                    written.note(&event);
+                    Seen::Open
+                }
+                EventMeaning::Prelude => Seen::Open,
             };
-            let events = Some(Events { splitter, reader });
+            let events = Some(Events { splitter, reader, written });
             let mut begun = Begun { held, body, events, limits, end, first_by: Moment::ZERO };
             if hold_back == HoldBack::Full {
                 complete(line, &mut begun).await?;
@@ -127,12 +135,13 @@ pub(crate) async fn begin(
 /// Reads on to the end, as long as what is held isn't too much: then the rest is handed out as it comes.
 async fn complete(line: &Line, begun: &mut Begun) -> Result<(), NoBody> {
     let clock = line.hub.clock;
-    let Begun { held, body, events: Some(Events { splitter, reader }), limits, end, .. } = begun else {
+    let Begun { held, body, events: Some(Events { splitter, reader, written }), limits, end, .. } = begun
+    else {
         return Ok(());
     };
     while held.len() <= FULL_BYTES_MAX {
         loop {
-            let read = splitter.next_run(|raw| look(&line.secret, &mut **reader, end, raw));
+            let read = splitter.next_run(|raw| look(&line.secret, &mut **reader, written, end, raw));
             let (run, rejected) = read.map_err(too_long)?;
             if let Some((fault, raw)) = rejected {
                 return Err(NoBody::Failed(fault, raw));
@@ -200,10 +209,12 @@ fn too_long(error: EventTooLong) -> NoBody {
 fn look(
     secret: &Secret,
     reader: &mut dyn StreamReader,
+    written: &mut Written,
     end: &mut Seen,
     raw: &[u8],
 ) -> Reading<(Fault, Bytes)> {
-    match reader.read(&Event::parse(raw)) {
+    let event = Event::parse(raw);
+    match reader.read(&event) {
         EventMeaning::Failed(fault) => {
             Reading::Rejected(scrubbed(secret, reader, fault, Bytes::copy_from_slice(raw)))
         }
@@ -211,7 +222,11 @@ fn look(
             *end = Seen::Done;
             Reading::On
         }
-        EventMeaning::Content | EventMeaning::Prelude => Reading::On,
+        EventMeaning::Content => {
+            written.note(&event);
+            Reading::On
+        }
+        EventMeaning::Prelude => Reading::On,
     }
 }
 

@@ -21,6 +21,7 @@ mod speech;
 pub mod sse;
 pub(crate) mod success;
 mod weight;
+pub(crate) mod written;
 
 use std::fmt;
 use std::time::SystemTime;

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 /// Bytes to a token: OpenAI's rule of thumb for English.
 ///
 /// They are counted as JSON, braces and quotes included, as providers reckon that don't run a tokenizer first.
-const BYTES_PER_TOKEN: u64 = 4;
+pub(super) const BYTES_PER_TOKEN: u64 = 4;
 
 /// Tokens of a picture or a file sent inside the prompt, whose bytes say nothing about tokens:
 /// one of OpenAI's pictures of 1024 × 1024 in high detail.

@@ -1,4 +1,4 @@
-//! How large the last jobs of a key were: what the next one may be like.
+//! How large the last jobs of a key or a caller were: what the next one may be like.
 
 use std::collections::VecDeque;
 
@@ -7,7 +7,7 @@ use crate::tokens::Tokens;
 /// So many jobs are remembered: enough that a mix of sizes shows, few enough that a change is soon seen.
 const JOBS: usize = 16;
 
-/// The sizes of the last jobs that came, those that were sent back included.
+/// The sizes of the last jobs that came, in the order in which they were noted.
 #[derive(Clone, Debug, Default)]
 pub struct Sizes(VecDeque<Tokens>);
 

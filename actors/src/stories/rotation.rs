@@ -106,7 +106,10 @@ fn a_deadline_ends_a_call_to_the_moment() {
     Scenario::keys(["a"]).upstream("a", [Step::silent()]).run(|world| async move {
         let terms = Terms { deadline: world.now() + secs(3), ..Terms::default() };
         let seen = world.send_with(terms).await;
-        assert!(matches!(seen.error(), SendError::DeadlineOver { .. }));
+        let SendError::DeadlineOver { attempts } = seen.error() else { panic!("{seen:?}") };
+        let [attempt] = &**attempts else { panic!("{attempts:?}") };
+        assert_eq!(attempt.took, secs(3), "the call that was given up is one of them");
+        assert_eq!(attempt.fault.as_ref().map(|fault| fault.reason), Some(Reason::DeadlineOver));
         seen.at(secs(3));
         world.send().await.served_by("a");
     });

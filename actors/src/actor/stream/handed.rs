@@ -85,6 +85,14 @@ impl Handed {
         running.usage.or_else(|| events.and_then(|events| events.reader.usage()))
     }
 
+    /// Tokens that have been seen to be used so far.
+    pub(crate) fn seen(&self) -> Option<Usage> {
+        let running = self.lock();
+        let events = running.begun.events.as_ref()?;
+        let told = events.reader.usage().unwrap_or_default();
+        Some(Usage { output_tokens: told.output_tokens.max(events.written.tokens()), ..told })
+    }
+
     /// Whether its caller has all of it, as the stream itself says. Its body may still have to end.
     pub(crate) fn is_handed_out(&self) -> bool {
         self.lock().is_handed_out()
@@ -159,10 +167,11 @@ impl Running {
     /// Reads the whole events that have come; gives their bytes, and the fault if one tells of it.
     fn take_events(&mut self) -> Result<Bytes, Fault> {
         loop {
-            let Begun { events: Some(Events { splitter, reader }), held, end, .. } = &mut self.begun else {
+            let Begun { events: Some(Events { splitter, reader, written }), held, end, .. } = &mut self.begun
+            else {
                 return Ok(self.begun.held.take());
             };
-            match splitter.next_run(|raw| look(&self.line.secret, &mut **reader, end, raw)) {
+            match splitter.next_run(|raw| look(&self.line.secret, &mut **reader, written, end, raw)) {
                 Ok((run, None)) if run.is_empty() => return Ok(held.take()),
                 Ok((run, rejected)) => {
                     held.push(run);
@@ -185,7 +194,7 @@ impl Running {
     }
 
     fn finish(&mut self) {
-        if let Begun { events: Some(Events { splitter, reader }), held, end, .. } = &mut self.begun {
+        if let Begun { events: Some(Events { splitter, reader, .. }), held, end, .. } = &mut self.begun {
             held.push(last_mark(splitter, &mut **reader, end));
             if !is_whole(splitter, &**reader, *end) {
                 return self.fail(Fault::new(Reason::Cut, UNCLOSED));

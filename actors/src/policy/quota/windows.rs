@@ -110,6 +110,17 @@ impl Quota {
             .map_or(u32::MAX, |calls| u32::try_from(calls).unwrap_or(u32::MAX))
     }
 
+    /// How much a call that starts at `now` with a prompt of so many tokens may write; [`u64::MAX`] if nothing limits
+    /// that.
+    pub fn room_for_output(&self, now: Moment, input_tokens: u64) -> u64 {
+        let rooms = self.windows.iter().filter_map(|window| match window.dimension {
+            Dimension::Tokens => Some(window.room(now).saturating_sub(input_tokens)),
+            Dimension::OutputTokens => Some(window.room(now)),
+            Dimension::Requests | Dimension::InputTokens => None,
+        });
+        rooms.min().unwrap_or(u64::MAX)
+    }
+
     /// Whether a call of `tokens` could start at `now`.
     ///
     /// # Errors
