@@ -599,9 +599,10 @@ impl On<Impose> for Key {
 }
 
 impl On<Reinstate> for Key {
-    fn on(&mut self, _: Reinstate, me: &mut Me<'_, Self>) {
-        self.health.reinstate();
-        self.unkept = Unkept::Something;
+    fn on(&mut self, Reinstate { began_before }: Reinstate, me: &mut Me<'_, Self>) {
+        if self.health.reinstate(began_before) {
+            self.unkept = Unkept::Something;
+        }
         // The provider counts on this key again; a rest for another reason must be told anew.
         self.told_rest = None;
         self.flow(me);

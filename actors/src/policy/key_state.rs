@@ -122,6 +122,8 @@ pub struct KeyHealth {
     throttles: u32,
     throttled_at: Moment,
     money_probes: u32,
+    /// When the latest call began whose credential was refused.
+    refused_from: Moment,
 }
 
 impl KeyHealth {
@@ -136,6 +138,7 @@ impl KeyHealth {
             throttles: 0,
             throttled_at: Moment::ZERO,
             money_probes: 0,
+            refused_from: Moment::ZERO,
         }
     }
 
@@ -152,7 +155,11 @@ impl KeyHealth {
         rng: &mut fastrand::Rng,
     ) -> Option<Rest> {
         let (state, until) = match fault.reason {
-            Reason::BadCredential | Reason::AccountBanned => (KeyState::Disabled, Moment::NEVER),
+            Reason::BadCredential => {
+                self.refused_from = self.refused_from.max(started);
+                (KeyState::Disabled, Moment::NEVER)
+            }
+            Reason::AccountBanned => (KeyState::Disabled, Moment::NEVER),
             Reason::MoneyGone => (KeyState::Failed, now + self.money_rest(fault, rng)),
             Reason::Throttled => (KeyState::RateLimited, now + self.throttle_rest(now, started, fault, rng)),
             Reason::QuotaUsedUp => {
@@ -265,9 +272,14 @@ impl KeyHealth {
         self.reset();
     }
 
-    /// Ends the rests that blamed the key for a refusal that was the provider's fault.
-    pub fn reinstate(&mut self) {
-        self.rests.retain(|rest| rest.cause != Cause::Fault(Reason::BadCredential));
+    /// Ends the rest that blamed the key for refusals that were the provider's fault: those of calls that
+    /// began before. Gives whether there was one.
+    pub fn reinstate(&mut self, began_before: Moment) -> bool {
+        let before = self.rests.len();
+        if self.refused_from < began_before {
+            self.rests.retain(|rest| rest.cause != Cause::Fault(Reason::BadCredential));
+        }
+        self.rests.len() < before
     }
 
     /// Whether a call of `model` may start.
@@ -453,6 +465,19 @@ mod tests {
     }
 
     #[test]
+    fn blame_is_taken_back_for_the_calls_of_an_incident_and_no_later_one() {
+        let mut story = Story::alone();
+        let refused = Fault::new(Reason::BadCredential, "no such key");
+        story.fails_begun(at(5), &refused);
+        assert!(!story.health.reinstate(at(5)), "that incident was over before");
+        assert!(story.health.reinstate(at(6)) && story.serves("m"));
+        story.fails_begun(at(8), &refused);
+        story.fails_begun(at(6), &refused);
+        assert!(!story.health.reinstate(at(7)), "its last call was its own");
+        assert_eq!(story.state(), KeyState::Disabled);
+    }
+
+    #[test]
     fn a_hint_is_kept_with_a_little_jitter_and_never_shortened() {
         let mut story = Story::alone();
         let rest = story.fails(&throttled(Some(7_200))).expect("rests");
@@ -586,7 +611,7 @@ mod tests {
             message: "".into(),
         });
         story.fails(&throttled(Some(1)).reaching(Scope::Key));
-        story.health.reinstate();
+        story.health.reinstate(Moment::NEVER);
         story.advance(10);
         assert_eq!(story.state(), KeyState::Disabled);
     }
