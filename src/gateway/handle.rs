@@ -17,6 +17,7 @@ use keywheel_actors::upload::Upload;
 use super::answer::{self, Laps};
 use super::ask;
 use super::body::{self, Bounds, KEPT_BYTES_MAX};
+use super::connection::{Attended, Attention};
 use super::gate::Gate;
 use super::headers;
 use super::models;
@@ -30,12 +31,18 @@ use crate::config::Config;
 use crate::telemetry::TraceContext;
 
 /// Answers one request.
-pub(super) async fn handle(request: HttpRequest, payload: Payload, gate: Data<Gate>) -> HttpResponse {
+pub(super) async fn handle(
+    request: HttpRequest,
+    payload: Payload,
+    gate: Data<Gate>,
+) -> HttpResponse<Attended> {
+    let attention = Attention::paid_to(&request);
     let gate = gate.into_inner();
     let id = ask::request_id(request.headers());
     let is_anthropic = request.headers().contains_key("anthropic-version");
     let surface = surface::find(request.method(), request.path(), is_anthropic);
-    answer::named(of_surface(surface, &id, &request, payload, &gate).await, &id)
+    let response = of_surface(surface, &id, &request, payload, &gate).await;
+    attention.until_answered(answer::named(response, &id))
 }
 
 async fn of_surface(
