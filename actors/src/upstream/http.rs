@@ -7,11 +7,13 @@ use std::error::Error as _;
 use std::sync::Once;
 use std::time::Duration;
 
+use ::http::header::ACCEPT_ENCODING;
+use ::http::{HeaderMap, HeaderValue};
 use futures_util::StreamExt;
 use reqwest::redirect;
 use url::Url;
 
-use super::{Call, CallFuture, LEADS_OUT, Response, TransportError, Upstream, stays_below};
+use super::{Call, CallFuture, LEADS_OUT, Response, TransportError, UNCOMPRESSED, Upstream, stays_below};
 
 /// Connections kept open per host beyond those in use: as many as jobs in flight, or each wave of
 /// jobs would connect anew.
@@ -57,6 +59,10 @@ impl Http {
             .redirect(redirect::Policy::none())
             .referer(false)
             .tcp_nodelay(true)
+            .default_headers(HeaderMap::from_iter([(
+                ACCEPT_ENCODING,
+                HeaderValue::from_static(UNCOMPRESSED),
+            )]))
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .pool_idle_timeout(IDLE_CONNECTION_AGE)
             .build()

@@ -52,6 +52,10 @@ pub struct Call {
     pub upload: Option<Upload>,
 }
 
+/// What `accept-encoding` says of calls that don't say it themselves. Without it a server may compress as it likes
+/// (RFC 9110 §12.5.3), and nobody here unpacks it.
+const UNCOMPRESSED: &str = "identity";
+
 /// What is said of a path with dots that leaves the base URL behind.
 const LEADS_OUT: &str = "its path leads out of the base URL";
 
