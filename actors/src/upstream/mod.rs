@@ -1,6 +1,7 @@
 //! The only socket: how a call leaves. [`Wire`] is our own client, [`Http`] is reqwest's, [`Scripted`] has no socket.
 
 mod http;
+mod off_limits;
 mod scripted;
 mod wire;
 
@@ -18,6 +19,7 @@ use crate::id::KeyId;
 use crate::upload::Upload;
 
 pub use http::{Http, HttpOptions};
+pub use off_limits::is_off_limits;
 pub use scripted::{Piece, Scripted, Step};
 pub use wire::Wire;
 

@@ -170,6 +170,38 @@ fn both_ask_for_what_can_be_read_unless_the_call_says_otherwise() {
 }
 
 #[test]
+fn neither_speaks_to_an_address_where_machines_get_their_credentials() {
+    let pair = Pair::new();
+    for server in ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.0.1]", "100.100.100.200", "metadata.goog"]
+    {
+        let base_url = format!("http://{server}:9/latest");
+        for upstream in [&pair.ours as &dyn Upstream, &pair.theirs] {
+            let answer = pair.runtime.block_on(ask(upstream, call(&base_url, Method::GET, "")));
+            let error = answer.expect_err(server).to_string();
+            assert!(error.starts_with("can't connect: it is a link-local or metadata address"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn both_look_names_up() {
+    let pair = Pair::new();
+    pair.runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let base_url = format!("http://localhost:{}", listener.local_addr().expect("it listens").port());
+        for upstream in [&pair.ours as &dyn Upstream, &pair.theirs] {
+            let served = async {
+                let (mut peer, _) = listener.accept().await.expect("it listens");
+                hear(&mut peer).await;
+                peer.write_all(b"HTTP/1.1 204 None\r\n\r\n").await.expect("the client listens");
+            };
+            let (answer, ()) = join(ask(upstream, call(&base_url, Method::GET, "")), served).await;
+            assert_eq!(answer.expect("a sound answer").status, 204);
+        }
+    });
+}
+
+#[test]
 fn a_sound_answer_is_the_same_answer() {
     let pair = Pair::new();
     let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });

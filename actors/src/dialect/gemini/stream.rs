@@ -114,9 +114,8 @@ impl Reader {
         match self.candidates.get(&index) {
             Some(Progress::Finished) if !has_content(candidate) => return,
             Some(Progress::Finished) => self.finish = Finish::Anything,
-            Some(Progress::Begun) => {}
             None if self.candidates.len() >= CANDIDATES_MAX => return,
-            None => {}
+            Some(Progress::Begun) | None => {}
         }
         self.candidates.insert(index, progress);
     }
