@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actix_web::http::StatusCode;
+use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
@@ -41,8 +41,8 @@ pub(super) async fn handle(
     let id = ask::request_id(request.headers());
     let is_anthropic = request.headers().contains_key("anthropic-version");
     let surface = surface::find(request.method(), request.path(), is_anthropic);
-    let response = of_surface(surface, &id, &request, payload, &gate).await;
-    attention.until_answered(answer::named(response, &id))
+    let response = answer::named(of_surface(surface, &id, &request, payload, &gate).await, &id);
+    attention.until_answered(answer::framed(response, &request))
 }
 
 async fn of_surface(
@@ -93,9 +93,12 @@ async fn of_surface(
             let message = "a path with `.` or `..` in it leads nowhere here";
             Refusal::bad_request("dots_in_path", message).respond(Api::OpenAi)
         }
-        Surface::WrongMethod => {
-            let message = format!("`{}` isn't asked by {}", request.path(), request.method());
-            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).respond(Api::OpenAi)
+        Surface::WrongMethod { allow } => {
+            let message = format!("`{}` isn't asked by {}, but by {allow}", request.path(), request.method());
+            let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message);
+            let mut response = refusal.respond(Api::OpenAi);
+            response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allow));
+            response
         }
         Surface::Unknown => not_found(&format!(
             "there is no `{}`; calls of other kinds go to /providers/ID/…",
