@@ -444,7 +444,7 @@ impl Key {
 
     fn served(&mut self, started: Moment, in_flight: u32) {
         self.counts.succeeded += 1;
-        self.health.succeeded();
+        self.health.succeeded(started);
         self.concurrency.succeeded(started, in_flight);
     }
 
@@ -618,11 +618,11 @@ impl On<Obey> for Key {
             }
             KeyCommand::Enable => {
                 self.tell_resting_lanes(me.now(), |_| me.now());
-                self.health.enable();
+                self.health.enable(me.now());
             }
             KeyCommand::Reset => {
                 self.tell_resting_lanes(me.now(), |_| me.now());
-                self.health.reset();
+                self.health.reset(me.now());
             }
         }
         self.flow(me);
