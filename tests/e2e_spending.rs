@@ -198,3 +198,29 @@ async fn each_request_counts_for_what_it_used_however_it_ended() {
         assert_eq!(used[name], (requests, input, output, spent.to_owned()), "{name}");
     }
 }
+
+#[tokio::test]
+async fn a_model_to_fall_back_to_costs_what_it_may_cost() {
+    let desk = desk(providers().await, &["told", "told_stream"]);
+    let config = std::fs::read_to_string(desk.path("keywheel.toml")).expect("it is there");
+    let dear = "[[price]]\nmodel = \"dear\"\ninput = 100\noutput = 100\n";
+    std::fs::write(desk.path("keywheel.toml"), format!("{config}{dear}")).expect("the directory is ours");
+    let gateway = Gateway::start(&desk, &[]);
+    let ask = async |models: &str| {
+        let body = format!(r#"{{"model":"told","models":{models},"messages":[]}}"#);
+        let answer = gateway.post("/v1/chat/completions", body).bearer_auth("kw-told").send().await;
+        let answer = answer.expect("an answer");
+        let status = answer.status();
+        answer.bytes().await.expect("a body");
+        status
+    };
+    assert_eq!(ask(r#"["dear"]"#).await, 200);
+    assert_eq!(ask(r#"["unpriced"]"#).await, 429, "nobody could say what that comes to");
+    let metrics = gateway.metrics().await;
+    for (name, count) in [("request_duration", 2), ("overhead", 1), ("wait", 1)] {
+        let line = format!("keywheel_{name}_seconds_count{{surface=\"chat_completions\"}} {count}");
+        assert!(metrics.contains(&line), "who is refused at once has no time but its own: {line}\n{metrics}");
+    }
+    gateway.terminate().exited(0);
+    assert_eq!(used(&desk)["told"], (1, 7, 3, "0.001".to_owned()));
+}

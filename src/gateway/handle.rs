@@ -183,14 +183,15 @@ impl<'a> Incoming<'a> {
                 self.passed(body, upload)
             }
         };
-        underway.asks(&wanted.model, wanted.body.len(), wanted.read);
+        underway.asks(&wanted);
         wanted.is_for(&client, self.naming(to))?;
         let terms = self.terms(&client, wanted.streamed, underway.came)?;
         let sends_something = wanted.sends_something();
         let request = self.request_for(wanted, to.clone());
         let now = Now::by(self.gate.wheel.clock());
         let is_reckoned = client.is_measured() && sends_something;
-        let claim = if is_reckoned { self.claim(&client, &request) } else { Claim::NOTHING };
+        let claim =
+            if is_reckoned { self.claim(&client, &request, &underway.fallbacks) } else { Claim::NOTHING };
         underway.admitted(client.admit(claim, now).map_err(Refusal::of_client)?);
         Ok((request, terms))
     }
@@ -269,8 +270,8 @@ impl<'a> Incoming<'a> {
         })
     }
 
-    fn claim(&self, client: &Client, request: &Request) -> Claim {
-        wanted::claim(&self.config, self.endpoint.api, request, client.longest_answer())
+    fn claim(&self, client: &Client, request: &Request, fallbacks: &[Model]) -> Claim {
+        wanted::claim(&self.config, self.endpoint.api, request, fallbacks, client)
     }
 
     fn headers(&self) -> HeaderMap {

@@ -12,6 +12,7 @@ use keywheel_actors::store::Wall;
 use super::answer::Laps;
 use super::gate::{Gate, Passage};
 use super::refusal::Refusal;
+use super::wanted::Wanted;
 use crate::clients::Admission;
 use crate::config::Config;
 use crate::config::lookalike::hushed;
@@ -42,6 +43,8 @@ pub(super) struct Underway {
     pub(super) came: Moment,
     /// Its body was there: what came before was its client's time.
     pub(super) read: Moment,
+    /// Models that its provider may serve it with instead, and doesn't tell where everybody reads it.
+    pub(super) fallbacks: Vec<Model>,
     gate: Arc<Gate>,
     config: Arc<Config>,
     admission: Option<Admission>,
@@ -87,6 +90,7 @@ impl Underway {
         Self {
             came,
             read: came,
+            fallbacks: Vec::new(),
             gate: Arc::clone(gate),
             config,
             admission: None,
@@ -105,11 +109,12 @@ impl Underway {
         self.note(|record| record.client = client);
     }
 
-    pub(super) fn asks(&mut self, model: &Model, bytes: usize, read: Moment) {
-        self.read = read;
+    pub(super) fn asks(&mut self, wanted: &Wanted) {
+        self.read = wanted.read;
+        self.fallbacks.clone_from(&wanted.fallbacks);
         self.note(|record| {
-            record.model = Some(shown(model)).filter(|model| !model.as_str().is_empty());
-            record.bytes_in = bytes as u64;
+            record.model = Some(shown(&wanted.model)).filter(|model| !model.as_str().is_empty());
+            record.bytes_in = wanted.body.len() as u64;
         });
     }
 
@@ -202,9 +207,12 @@ impl Underway {
         }
     }
 
+    /// What so much cost, of the models that may have served it at the dearest.
     fn cost(&self, record: &Ended, usage: &Usage) -> Option<Money> {
         let place = record.served.as_ref()?;
-        Some(self.config.prices.of(&place.provider, &place.model)?.cost(usage))
+        let of = |model: &Model| Some(self.config.prices.of(&place.provider, model)?.cost(usage));
+        let fallbacks = self.fallbacks.iter().filter_map(of).max();
+        Some(of(&place.model)?.max(fallbacks.unwrap_or_default()))
     }
 }
 

@@ -31,8 +31,10 @@ pub(super) struct Wanted {
     pub(super) delivery: Delivery,
     /// When its body was there.
     pub(super) read: Moment,
-    /// Others that its body names: beside its path, or to fall back to.
-    beside: Vec<Model>,
+    /// Another one that its body names beside its path.
+    beside: Option<Model>,
+    /// Those that its provider may serve it with instead.
+    pub(super) fallbacks: Vec<Model>,
     /// Whether those are all that its body names.
     naming: Naming,
 }
@@ -53,24 +55,25 @@ impl Wanted {
         read: Moment,
     ) -> Result<Self, Refusal> {
         let peeked = Peeked::into(&body).map_err(|message| Refusal::bad_request("invalid_json", message))?;
-        let streamed = peeked.streamed;
-        let (model, beside, naming) = models(endpoint, peeked);
+        let (model, beside) = models(endpoint, peeked.model);
+        let (fallbacks, naming) = named(peeked.fallbacks);
         let model = model.filter(|model| !model.as_str().is_empty());
         let model =
             model.ok_or_else(|| Refusal::bad_request("model_missing", "the request names no `model`"))?;
-        let is_stream = streamed == Streamed::Yes || wants_events(endpoint, query);
+        let is_stream = peeked.streamed == Streamed::Yes || wants_events(endpoint, query);
         let (delivery, streamed) =
             if is_stream { (Delivery::Stream, Streamed::Yes) } else { (Delivery::Whole, Streamed::No) };
-        Ok(Self { body, upload: None, model, streamed, delivery, read, beside, naming })
+        Ok(Self { body, upload: None, model, streamed, delivery, read, beside, fallbacks, naming })
     }
 
     /// What goes to one provider. Whatever it is, it goes on as it came.
     pub(super) fn passed(endpoint: &Endpoint, body: Bytes, upload: Option<Upload>, read: Moment) -> Self {
         let peeked = Peeked::into(&body).unwrap_or_default();
-        let streamed = peeked.streamed;
-        let (model, beside, naming) = models(endpoint, peeked);
+        let (model, beside) = models(endpoint, peeked.model);
+        let (fallbacks, naming) = named(peeked.fallbacks);
         let model = model.unwrap_or_else(|| Model::from(""));
-        Self { body, upload, model, streamed, delivery: Delivery::Passed, read, beside, naming }
+        let (streamed, delivery) = (peeked.streamed, Delivery::Passed);
+        Self { body, upload, model, streamed, delivery, read, beside, fallbacks, naming }
     }
 
     /// Who only reads uses no model.
@@ -82,11 +85,8 @@ impl Wanted {
     /// is bound to some models may send no such request.
     pub(super) fn is_for(&self, client: &Client, such: Naming) -> Result<(), Refusal> {
         let refused = |message| Err(Refusal::new(StatusCode::FORBIDDEN, "model_not_allowed", message));
-        let mut named = [&self.model]
-            .into_iter()
-            .chain(&self.beside)
-            .filter(|model| !model.as_str().is_empty())
-            .peekable();
+        let named = [&self.model].into_iter().chain(&self.beside).chain(&self.fallbacks);
+        let mut named = named.filter(|model| !model.as_str().is_empty()).peekable();
         let is_known = match (such, self.naming) {
             (Naming::Known, Naming::Known) => named.peek().is_some() || !self.sends_something(),
             (Naming::Unknown, _) | (_, Naming::Unknown) => false,
@@ -103,18 +103,18 @@ impl Wanted {
     }
 }
 
-/// The model that counts, and others: a path goes before what a body says.
-fn models(endpoint: &Endpoint, peeked: Peeked) -> (Option<Model>, Vec<Model>, Naming) {
-    let (mut beside, naming) = match peeked.fallbacks {
+/// The model that counts, and another one: a path goes before what a body says.
+fn models(endpoint: &Endpoint, in_body: Option<Model>) -> (Option<Model>, Option<Model>) {
+    match endpoint.model.clone() {
+        Some(in_path) => (Some(in_path), in_body),
+        None => (in_body, None),
+    }
+}
+
+fn named(fallbacks: Fallbacks) -> (Vec<Model>, Naming) {
+    match fallbacks {
         Fallbacks::Named(models) => (models, Naming::Known),
         Fallbacks::Unreadable => (Vec::new(), Naming::Unknown),
-    };
-    match endpoint.model.clone() {
-        Some(in_path) => {
-            beside.extend(peeked.model);
-            (Some(in_path), beside, naming)
-        }
-        None => (peeked.model, beside, naming),
     }
 }
 
@@ -123,9 +123,15 @@ fn wants_events(endpoint: &Endpoint, query: &str) -> bool {
     endpoint.path.ends_with(":streamGenerateContent") && query.split('&').any(|part| part == "alt=sse")
 }
 
-/// What the request is reckoned to take, for a client of which that is limited and whose longest answer of late had so
-/// many tokens.
-pub(super) fn claim(config: &Config, api: Api, request: &Request, longest_answer: u64) -> Claim {
+/// What the request is reckoned to take, for a client of which that is limited; its provider may serve it with one of
+/// those models instead.
+pub(super) fn claim(
+    config: &Config,
+    api: Api,
+    request: &Request,
+    fallbacks: &[Model],
+    client: &Client,
+) -> Claim {
     let estimate = match api {
         Api::OpenAi => OpenAi.estimate_tokens(request),
         Api::Anthropic => Anthropic.estimate_tokens(request),
@@ -134,16 +140,21 @@ pub(super) fn claim(config: &Config, api: Api, request: &Request, longest_answer
     let candidates = candidates(config, request);
     let share = |output: u64| {
         let usage = Usage { input_tokens: estimate.input, output_tokens: output, cached_tokens: 0 };
-        let prices = candidates
-            .iter()
-            .filter_map(|at| config.prices.of(&at.provider, &at.model).map(|price| price.cost(&usage)));
-        Share { tokens: Tokens { input: estimate.input, output }, cost: prices.max() }
+        let cost = |at: &Candidate| Some(config.prices.of(&at.provider, &at.model)?.cost(&usage));
+        let fallbacks = fallbacks.iter().map(|model| {
+            let at = |at: &Candidate| cost(&Candidate { model: model.clone(), ..at.clone() });
+            candidates.iter().filter_map(at).max()
+        });
+        let costs: Option<Vec<_>> =
+            [candidates.iter().filter_map(cost).max()].into_iter().chain(fallbacks).collect();
+        let cost = costs.and_then(|costs| costs.into_iter().max());
+        Share { tokens: Tokens { input: estimate.input, output }, cost }
     };
     match estimate.most() {
         Some(most) => Claim { reckoned: share(most), at_length: None },
         None => Claim {
             reckoned: share(OUTPUT_UNSAID),
-            at_length: Some(share(longest_answer.max(OUTPUT_UNSAID))),
+            at_length: Some(share(client.longest_answer().max(OUTPUT_UNSAID))),
         },
     }
 }
