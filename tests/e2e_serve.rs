@@ -276,14 +276,21 @@ async fn clients_are_known_by_their_tokens_and_held_to_their_limits() {
 #[tokio::test]
 async fn who_is_bound_to_models_gets_no_other_by_any_way() {
     let sim = start(SimSpec::with_keys(1));
-    let head = clients("[[server.client]]\nname = \"app\"\ntoken_hashes = [\"HASH\"]\nmodels = [\"m\"]\n");
-    let desk = desk_with(&sim, &head);
+    let head = clients(
+        "[[server.client]]\nname = \"app\"\ntoken_hashes = [\"HASH\"]\nmodels = [\"m\"]\npass_through = [\"sim\", \"plain\"]\n",
+    );
+    let desk = desk_with(&sim, &format!("{head}{}", plain(&sim)));
     let gateway = Gateway::start(&desk, &[]);
     let chat = "/providers/sim/chat/completions";
     let long = format!(r#"{{"messages":"{}","model":"m"}}"#, "x".repeat(9 << 20));
     for (path, body) in [
         (chat, r#"{"model":"dear","messages":[]}"#),
         (chat, r#"{"model":"m","model":"dear","messages":[]}"#),
+        (chat, r#"{"model":"m","models":["m","dear"],"messages":[]}"#),
+        (chat, r#"{"models":["dear"],"model":"m","models":["m"],"messages":[]}"#),
+        (chat, r#"{"model":"m","models":"dear","messages":[]}"#),
+        ("/v1/chat/completions", r#"{"model":"m","models":["dear"],"messages":[]}"#),
+        ("/providers/plain/engines/dear/generate", r#"{"model":"m"}"#),
         (chat, r#"{"messages":[]}"#),
         (chat, "model=dear"),
         (chat, &long),
@@ -303,8 +310,44 @@ async fn who_is_bound_to_models_gets_no_other_by_any_way() {
     assert_eq!(allowed.send().await.expect("an answer").status(), 200);
     let read = gateway.get("/providers/sim/models").bearer_auth("kw-right");
     assert_eq!(read.send().await.expect("an answer").status(), 200, "who sends nothing asks for no model");
+    let models = r#"{"model":"m","models":["m"],"messages":[]}"#;
+    let allowed = gateway.post(chat, models).bearer_auth("kw-right").send().await.expect("an answer");
+    assert_eq!(allowed.status(), 200, "each of them is allowed");
+    let plain = gateway.get("/providers/plain/engines/dear").bearer_auth("kw-right").send().await;
+    assert_eq!(plain.expect("an answer").status(), 403, "a path nobody knows may ask for any model");
     let stranger = gateway.get("/providers/none/models").send().await.expect("an answer");
     assert_eq!(stranger.status(), 401, "strangers aren't told who is there");
+}
+
+/// A provider of no dialect where `sim` is.
+fn plain(sim: &keywheel::sim::Sim) -> String {
+    let base_url = sim.base_url();
+    let key = "[[provider.key]]\nname = \"k\"\nsecret = \"sk-0\"\n";
+    format!("[[provider]]\nid = \"plain\"\ndialect = \"http\"\nbase_url = \"{base_url}\"\n{key}")
+}
+
+#[tokio::test]
+async fn who_is_bound_to_models_calls_no_provider_by_its_id_unless_it_is_told_to() {
+    let sim = start(SimSpec::with_keys(1));
+    for (fields, status) in [
+        ("", 200),
+        ("pass_through = []\n", 403),
+        ("models = [\"m\"]\n", 403),
+        ("models = [\"m\"]\npass_through = [\"sim\"]\n", 200),
+        ("pass_through = [\"other\"]\n", 403),
+    ] {
+        let head = format!("[[server.client]]\nname = \"app\"\ntoken_hashes = [\"HASH\"]\n{fields}");
+        let desk = desk_with(&sim, &clients(&head));
+        let gateway = Gateway::start(&desk, &[]);
+        let answer = gateway.get("/providers/sim/models").bearer_auth("kw-right").send().await;
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status(), status, "{fields}");
+        if status == 403 {
+            assert_eq!(body(answer).await["error"]["code"], "provider_not_allowed");
+        }
+        let routed = gateway.chat("r").bearer_auth("kw-right").send().await.expect("an answer");
+        assert_eq!(routed.status(), 200, "{fields}");
+    }
 }
 
 #[tokio::test]

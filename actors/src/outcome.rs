@@ -201,8 +201,8 @@ impl Reason {
     ///
     /// Providers charge for what a model has read or written. Who is refused, throttled or told of a breakdown pays
     /// nothing; whose answer was on its way when it broke, was given up or was taken for unfit may.
-    /// Source: Azure's guide to costs, "you will be charged even if the status code is not successful (not 200)", of
-    /// content filters and timeouts.
+    /// Source: Azure's page on content filters, of a prompt that was refused with 400: "there will be a charge for this
+    /// request as the prompt was evaluated".
     pub const fn may_be_billed(self) -> bool {
         match self {
             Self::Stalled

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use keywheel_actors::clock::{Clock, Moment};
 use keywheel_actors::policy::quota::{Extent, Quota, Taken};
+use keywheel_actors::policy::sizes::Sizes;
 use keywheel_actors::spec::{DAY, Dimension};
 use keywheel_actors::store::{Wall, WindowMemory};
 use keywheel_actors::tokens::Tokens;
@@ -18,10 +19,31 @@ const PLACE_FREE_AFTER: Duration = Duration::from_secs(1);
 /// What a request is reckoned to take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Claim {
+    /// What has to be there for it: as much as it may take, or as most do whose request names no maximum. So much it
+    /// counts for, if nobody tells what it used.
+    pub reckoned: Share,
+    /// For a request that names no maximum: what it takes if its answer is as long as the client's longest one of
+    /// late. So much is kept for it while it is under way, as far as it is there.
+    pub at_length: Option<Share>,
+}
+
+/// A part of what a client may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Share {
     /// Tokens.
     pub tokens: Tokens,
     /// Money at most; `None` if the price isn't known.
     pub cost: Option<Money>,
+}
+
+impl Share {
+    /// Nothing at all.
+    pub const NOTHING: Self = Self { tokens: Tokens::NONE, cost: Some(Money::ZERO) };
+}
+
+impl Claim {
+    /// Of a call that uses nothing that is limited.
+    pub const NOTHING: Self = Self { reckoned: Share::NOTHING, at_length: None };
 }
 
 /// Why a client may not call now.
@@ -73,6 +95,8 @@ pub(super) struct Account {
     /// What this day's calls cost, and what those under way may.
     spent: Money,
     reserved: Money,
+    /// Its last answers to requests that named no maximum.
+    answers: Sizes,
     /// Grows with every change.
     changes: u64,
 }
@@ -91,7 +115,24 @@ pub struct AccountMemory {
 pub(super) struct Receipt {
     taken: Taken,
     reserved: Money,
+    /// What it counts for if nobody tells what it used.
+    reckoned: Share,
+    output: Output,
     day: u64,
+}
+
+/// Whether a request says how long its answer may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Output {
+    Named,
+    Unsaid,
+}
+
+impl Receipt {
+    /// The tokens that it counts for if nobody tells what it used.
+    pub(super) const fn reckoned(&self) -> Tokens {
+        self.reckoned.tokens
+    }
 }
 
 impl Account {
@@ -102,6 +143,7 @@ impl Account {
             day: 0,
             spent: Money::ZERO,
             reserved: Money::ZERO,
+            answers: Sizes::default(),
             changes: 0,
         }
     }
@@ -109,6 +151,11 @@ impl Account {
     /// Grows with every change.
     pub(super) const fn changes(&self) -> u64 {
         self.changes
+    }
+
+    /// Tokens of its longest answer of late to a request that named no maximum.
+    pub(super) fn longest_answer(&self) -> u64 {
+        self.answers.most().output
     }
 
     /// Goes on as the configuration says now: what was used stays used.
@@ -148,7 +195,7 @@ impl Account {
             });
         }
         let reserved = self.afford(spec, claim, now)?;
-        let taken = self.quota.take(now.moment, claim.tokens).map_err(|not| {
+        let taken = self.quota.take(now.moment, self.fitting(claim, now)).map_err(|not| {
             let limit = match not.dimension {
                 Dimension::Requests => "requests",
                 Dimension::Tokens => "tokens",
@@ -166,12 +213,22 @@ impl Account {
         self.changes += 1;
         self.in_flight += 1;
         self.reserved += reserved;
-        Ok(Receipt { taken, reserved, day: self.day })
+        let output = if claim.at_length.is_some() { Output::Unsaid } else { Output::Named };
+        Ok(Receipt { taken, reserved, reckoned: claim.reckoned, output, day: self.day })
+    }
+
+    /// The tokens that are taken for a call: all that it may need, as far as they are there. One long answer must not
+    /// keep short ones out of a small limit.
+    fn fitting(&self, claim: Claim, now: Now) -> Tokens {
+        let reckoned = claim.reckoned.tokens;
+        let Some(at_length) = claim.at_length else { return reckoned };
+        let room = self.quota.room_for_output(now.moment, reckoned.input);
+        Tokens { output: at_length.tokens.output.min(room).max(reckoned.output), ..reckoned }
     }
 
     fn afford(&self, spec: &ClientSpec, claim: Claim, now: Now) -> Result<Money, Refused> {
         let Some(limit) = spec.cost_per_day else { return Ok(Money::ZERO) };
-        let Some(cost) = claim.cost else {
+        let Some(cost) = claim.reckoned.cost else {
             return Err(Refused {
                 limit: "cost_per_day",
                 message: format!(
@@ -188,7 +245,9 @@ impl Account {
                 retry_after: (cost <= limit).then(|| now.until_midnight()),
             });
         }
-        Ok(cost)
+        let left = limit.minus(self.spent).minus(self.reserved);
+        let at_length = claim.at_length.and_then(|share| share.cost);
+        Ok(at_length.map_or(cost, |at_length| at_length.min(left).max(cost)))
     }
 
     /// The call used so much; what isn't known counts as it was reckoned.
@@ -196,13 +255,20 @@ impl Account {
         self.changes += 1;
         self.in_flight = self.in_flight.saturating_sub(1);
         self.reserved = self.reserved.minus(receipt.reserved);
-        if let Some(tokens) = tokens {
-            self.quota.settle(receipt.taken, tokens);
+        self.quota.settle(receipt.taken, tokens.unwrap_or(receipt.reckoned.tokens));
+        if let Some(answer) = tokens.filter(|_| receipt.output == Output::Unsaid) {
+            self.answers.note(answer);
         }
         // What belongs to yesterday is over.
         if receipt.day == self.day {
-            self.spent += cost.unwrap_or(receipt.reserved);
+            self.spent += cost.or(receipt.reckoned.cost).unwrap_or_default();
         }
+    }
+
+    /// The calls that were made cost nothing: they count as requests alone.
+    pub(super) fn forgive(&mut self, receipt: Receipt) {
+        let forgiven = Receipt { output: Output::Named, ..receipt };
+        self.settle(forgiven, Some(Tokens::NONE), Some(Money::ZERO));
     }
 
     /// The call was never made: as if nothing had been taken, but its place.

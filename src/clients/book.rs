@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use keywheel_actors::id::{CallerId, Model};
+use keywheel_actors::id::{CallerId, Model, ProviderId};
 use keywheel_actors::outcome::Usage;
 use keywheel_actors::request::Priority;
 use keywheel_actors::tokens::Tokens;
@@ -175,6 +175,11 @@ impl Client {
         self.named.as_ref().is_none_or(|named| named.spec.may_use(model))
     }
 
+    /// Whether it may call that provider by its id.
+    pub fn may_pass_to(&self, provider: &ProviderId) -> bool {
+        self.named.as_ref().is_none_or(|named| named.spec.may_pass_to(provider))
+    }
+
     /// Whether it may ask for some models only.
     pub fn is_bound_to_models(&self) -> bool {
         self.named.as_ref().is_some_and(|named| !named.spec.models.is_empty())
@@ -186,6 +191,11 @@ impl Client {
             let mut windows = named.spec.limits.windows.iter();
             named.spec.cost_per_day.is_some() || windows.any(|window| window.dimension.is_of_tokens())
         })
+    }
+
+    /// Tokens of its longest answer of late to a request that named no maximum.
+    pub fn longest_answer(&self) -> u64 {
+        self.named.as_ref().map_or(0, |named| named.lock().longest_answer())
     }
 
     /// Lets a request in that is reckoned to take so much.
@@ -222,6 +232,18 @@ impl Admission {
         self.end(usage, cost);
     }
 
+    /// Tokens that it counts for if nobody tells what it used.
+    pub fn reckoned(&self) -> Tokens {
+        self.held.as_ref().map_or(Tokens::NONE, |(_, receipt)| receipt.reckoned())
+    }
+
+    /// Its calls failed, and nobody has to pay for any.
+    pub fn forgive(mut self) {
+        if let Some((named, receipt)) = self.held.take() {
+            named.lock().forgive(receipt);
+        }
+    }
+
     /// No call was made for it.
     pub fn give_back(mut self) {
         if let Some((named, receipt)) = self.held.take() {
@@ -253,12 +275,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::clients::Share;
 
     fn spec(name: &str) -> ClientSpec {
         ClientSpec {
             name: name.to_owned(),
             tokens: vec![TokenHash::of(&format!("kw-{name}"))],
             models: Vec::new(),
+            pass_through: None,
             limits: Limits::default(),
             cost_per_day: None,
             priority: Priority::High,
@@ -271,8 +295,12 @@ mod tests {
         Now { moment: Moment::after_start(elapsed), date: Wall(seconds * 1_000) }
     }
 
+    fn share(input: u64, output: u64, cost: Option<&str>) -> Share {
+        Share { tokens: Tokens { input, output }, cost: cost.map(|cost| cost.parse().expect("an amount")) }
+    }
+
     fn claim(tokens: u64, cost: Option<&str>) -> Claim {
-        Claim { tokens: Tokens::input(tokens), cost: cost.map(|cost| cost.parse().expect("an amount")) }
+        Claim { reckoned: share(tokens, 0, cost), at_length: None }
     }
 
     fn known(clients: &Clients, token: &str) -> Option<Arc<str>> {
@@ -335,6 +363,74 @@ mod tests {
         assert!(client.admit(claim(1, Some("0.6")), at(86_400)).is_ok());
         assert_eq!(client.admit(claim(1, Some("2")), at(86_400)).expect_err("too dear").retry_after, None);
         assert_eq!(client.admit(claim(1, None), at(86_400)).expect_err("unknown").limit, "cost_per_day");
+    }
+
+    #[test]
+    fn what_nobody_has_to_pay_for_counts_as_a_request_alone() {
+        let limits =
+            Limits::default().and(WindowLimit::requests(2, MINUTE)).and(WindowLimit::tokens(100, MINUTE));
+        let cost_per_day = Some("1".parse().expect("an amount"));
+        let clients = Clients::new(&[ClientSpec { limits, cost_per_day, ..spec("a") }]);
+        let client = clients.identify(Some("kw-a")).expect("it is known");
+        client.admit(claim(100, Some("1")), at(0)).expect("it suffices").forgive();
+        client.admit(claim(100, Some("1")), at(1)).expect("nothing was used").forgive();
+        assert_eq!(client.admit(claim(1, Some("0")), at(2)).expect_err("two were made").limit, "requests");
+    }
+
+    /// A request of 10 tokens without a maximum: 20 more are what most need, and so many its client's longest answer.
+    fn unsaid(longest: u64) -> Claim {
+        let cost = |output: u64| format!("0.{output:03}");
+        Claim {
+            reckoned: share(10, 20, Some(&cost(20))),
+            at_length: Some(share(10, longest, Some(&cost(longest)))),
+        }
+    }
+
+    fn usage(input_tokens: u64, output_tokens: u64) -> Usage {
+        Usage { input_tokens, output_tokens, cached_tokens: 0 }
+    }
+
+    #[test]
+    fn who_names_no_maximum_is_reckoned_with_the_longest_answer_of_late() {
+        let limits = Limits::default().and(WindowLimit::tokens(900, MINUTE));
+        let clients = Clients::new(&[ClientSpec { limits, ..spec("a") }]);
+        let client = clients.identify(Some("kw-a")).expect("it is known");
+        assert_eq!(client.longest_answer(), 0);
+        client.admit(unsaid(20), at(0)).expect("it suffices").settle(Some(usage(10, 490)), None);
+        client.admit(claim(10, None), at(61)).expect("a minute later").settle(Some(usage(10, 600)), None);
+        assert_eq!(client.longest_answer(), 490, "who names a maximum tells nothing of those who don't");
+
+        // Of 900 the first takes 500; the second what is left, and the third is one too many.
+        let first = client.admit(unsaid(490), at(122)).expect("all is there");
+        let second = client.admit(unsaid(490), at(122)).expect("less is there, and enough for most");
+        assert_eq!(client.admit(unsaid(490), at(122)).expect_err("nothing is left").limit, "tokens");
+        second.settle(Some(usage(10, 15)), None);
+        client.admit(unsaid(490), at(123)).expect("the second took less").settle(Some(usage(10, 15)), None);
+        drop(first);
+        let rest =
+            client.admit(claim(820, None), at(124)).expect("what isn't told counts 30, the others 25 each");
+        rest.give_back();
+        assert!(client.admit(claim(821, None), at(124)).is_err());
+        for _ in 0..16 {
+            let short = client.admit(unsaid(490), at(125)).expect("it suffices");
+            short.settle(Some(usage(10, 15)), None);
+        }
+        assert_eq!(client.longest_answer(), 15, "one long answer isn't held against anybody for ever");
+    }
+
+    #[test]
+    fn money_is_kept_for_the_longest_answer_as_far_as_it_is_there() {
+        let cost_per_day = Some("0.5".parse().expect("an amount"));
+        let clients = Clients::new(&[ClientSpec { cost_per_day, ..spec("a") }]);
+        let client = clients.identify(Some("kw-a")).expect("it is known");
+        let first = client.admit(unsaid(300), at(0)).expect("all is there");
+        let second = client.admit(unsaid(300), at(0)).expect("0.2 is there, and enough for most");
+        assert!(client.admit(unsaid(300), at(0)).is_err(), "nothing is left");
+        first.settle(None, None);
+        second.settle(None, Some("0.35".parse().expect("an amount")));
+        let last = client.admit(claim(1, Some("0.13")), at(1)).expect("what isn't told counts 0.02");
+        last.settle(None, None);
+        assert!(client.admit(claim(1, Some("0.01")), at(1)).is_err());
     }
 
     #[test]

@@ -90,6 +90,7 @@ mod tests {
             name: "a".to_owned(),
             tokens: Vec::new(),
             models: Vec::new(),
+            pass_through: None,
             limits: keywheel_actors::spec::Limits::default(),
             cost_per_day: Some("1".parse().expect("an amount")),
             priority: keywheel_actors::request::Priority::High,

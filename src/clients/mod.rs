@@ -6,7 +6,7 @@ mod keeper;
 mod spec;
 mod token;
 
-pub use account::{AccountMemory, Claim, Now, Refused};
+pub use account::{AccountMemory, Claim, Now, Refused, Share};
 pub use book::{Admission, Client, Clients, NotKnown, Strangers};
 pub use keeper::Keeper;
 pub use spec::ClientSpec;

@@ -145,6 +145,7 @@ fn resolve(
     let fallback_order = route::read_fallback_order(fields.get("fallback_order"), &providers);
     let routes = route::read(fields.get("route"), &providers);
     let prices = price::read(&fields, &providers);
+    let server = server::read(fields.get("server"), directory, &providers);
     let disabled = providers.iter().filter(|provider| !provider.enabled).filter_map(route::id_of).collect();
     let outlines = providers.iter_mut().filter_map(|provider| provider.outline.take()).collect();
     let validity =
@@ -155,7 +156,7 @@ fn resolve(
         validity,
         disabled,
         prices,
-        server: server::read(fields.get("server"), directory),
+        server,
         admin: admin::read(&fields, vault),
         home: home::read(&fields, source, &written.path),
         path: Some(written.path.clone()),

@@ -63,8 +63,9 @@ fn read_models<'a>(node: &Node<'a>) -> Option<(&'a str, PricedModels)> {
     Some((name, models?))
 }
 
-/// A price of a provider that isn't there does no harm, so whoever removes a provider may leave it.
-fn read_provider(node: &Node<'_>, providers: &[Provider<'_>]) -> Option<ProviderId> {
+/// The id of a provider, in what is said beside it: a price, a client's leave. Where there is none it does no harm, so
+/// whoever removes a provider may leave it.
+pub(super) fn read_provider(node: &Node<'_>, providers: &[Provider<'_>]) -> Option<ProviderId> {
     let id = node.name()?;
     if called(id, providers).is_none() {
         let known = providers.iter().filter_map(|provider| provider.id.as_ref().map(|(id, _)| *id));

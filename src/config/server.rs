@@ -10,6 +10,8 @@ use keywheel_actors::request::{HoldBack, Priority};
 
 use super::ledger::report_repeats;
 use super::limits::WrittenLimits;
+use super::price;
+use super::provider::Provider;
 use super::tree::{Fields, Node};
 use crate::clients::{ClientSpec, TokenHash};
 use crate::exit::UsageError;
@@ -36,8 +38,8 @@ pub(super) const FIELDS: [&str; 17] = [
 ];
 
 /// What a client may say.
-pub(super) const CLIENT_FIELDS: [&str; 7] =
-    ["name", "token_hashes", "models", "limits", "cost_per_day", "priority", "enabled"];
+pub(super) const CLIENT_FIELDS: [&str; 8] =
+    ["name", "token_hashes", "models", "pass_through", "limits", "cost_per_day", "priority", "enabled"];
 
 /// Larger bodies than this have no place in memory, whatever a machine has of it.
 pub(super) const BODY_MIB_MOST: u64 = 1_024;
@@ -158,7 +160,11 @@ impl ServerConfig {
 }
 
 /// Reads `[server]`.
-pub(super) fn read(node: Option<Node<'_>>, directory: &std::path::Path) -> ServerConfig {
+pub(super) fn read(
+    node: Option<Node<'_>>,
+    directory: &std::path::Path,
+    providers: &[Provider<'_>],
+) -> ServerConfig {
     let usual = ServerConfig::default();
     let Some(fields) = node.and_then(|node| node.fields(&FIELDS)) else { return usual };
     let at_least =
@@ -173,7 +179,7 @@ pub(super) fn read(node: Option<Node<'_>>, directory: &std::path::Path) -> Serve
     let text = |name| fields.get(name).and_then(|node| node.text().map(str::to_owned));
     ServerConfig {
         listen: listen.unwrap_or(usual.listen),
-        clients: clients(&fields),
+        clients: clients(&fields, providers),
         deadline: duration("deadline", usual.deadline),
         hold_back: fields
             .get("hold_back")
@@ -257,7 +263,7 @@ fn forwarded(node: &Node<'_>) -> Vec<HeaderName> {
     names
 }
 
-fn clients(fields: &Fields<'_>) -> Vec<ClientSpec> {
+fn clients(fields: &Fields<'_>, providers: &[Provider<'_>]) -> Vec<ClientSpec> {
     let nodes = fields.get("client").and_then(|list| list.tables("name")).unwrap_or_default();
     let mut named = Vec::new();
     let mut clients = Vec::new();
@@ -266,14 +272,14 @@ fn clients(fields: &Fields<'_>) -> Vec<ClientSpec> {
         let name = fields.need("name", "for example `name = \"billing\"`");
         if let Some((text, node)) = name.and_then(|node| Some((node.name()?, node))) {
             named.push((text, node));
-            clients.push(client(text, &fields));
+            clients.push(client(text, &fields, providers));
         }
     }
     report_repeats("client", named.iter().map(|(name, node)| (*name, node)));
     clients
 }
 
-fn client(name: &str, fields: &Fields<'_>) -> ClientSpec {
+fn client(name: &str, fields: &Fields<'_>, providers: &[Provider<'_>]) -> ClientSpec {
     let hint = "`keywheel client new NAME` makes a token and its hash";
     let tokens = fields.need("token_hashes", hint).and_then(|node| {
         let texts = node.texts()?;
@@ -291,10 +297,15 @@ fn client(name: &str, fields: &Fields<'_>) -> ClientSpec {
         let models = node.texts()?;
         Some(models.into_iter().filter_map(|(text, node)| node.as_model(text).map(str::to_owned)).collect())
     });
+    let pass_through = fields.get("pass_through").and_then(|node| {
+        let ids = node.texts()?.into_iter();
+        Some(ids.filter_map(|(_, node)| price::read_provider(&node, providers)).collect())
+    });
     ClientSpec {
         name: name.to_owned(),
         tokens: tokens.unwrap_or_default(),
         models: models.unwrap_or_default(),
+        pass_through,
         limits: WrittenLimits::read(fields.get("limits")).resolve(),
         cost_per_day: fields.get("cost_per_day").and_then(|node| node.amount()),
         priority: fields
@@ -320,6 +331,7 @@ mod tests {
             name: "a".to_owned(),
             tokens: vec![TokenHash::of("kw")],
             models: Vec::new(),
+            pass_through: None,
             limits: keywheel_actors::spec::Limits::default(),
             cost_per_day: None,
             priority: Priority::High,

@@ -19,7 +19,7 @@ use keywheel_actors::{Answer, AnswerBody, AnswerStream};
 use super::headers;
 use super::refusal::{Refusal, last_event};
 use super::surface::{Endpoint, Events};
-use super::underway::Underway;
+use super::underway::{Underway, Used};
 use crate::telemetry::Ending;
 
 /// What every response tells of how it came about.
@@ -33,19 +33,39 @@ pub(super) const OVERHEAD_MS: &str = "x-keywheel-overhead-ms";
 /// Where the time of a request went until its answer began.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Laps {
-    /// Before and between its calls: for a key to be free.
+    /// Before and between its calls, and behind the last one if that didn't help: for a key to be free.
     pub(super) waited: Duration,
     /// What is left beside that and its calls: our own.
     pub(super) overhead: Duration,
 }
 
+/// When the things happened that happen to each request that becomes a job.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// Its body was there: until then it was its client's turn.
+    pub(super) read: Moment,
+    /// It was handed to the wheel.
+    pub(super) sent: Moment,
+    /// The wheel answered.
+    pub(super) answered: Moment,
+}
+
 impl Laps {
-    /// Of a request that came, was handed to the wheel as a job and was answered then.
-    pub(super) fn of(came: Moment, sent: Moment, answered: Moment, attempts: &[Attempt]) -> Self {
+    /// Of one that was served: what lies behind its last call is our own time.
+    pub(super) fn of_served(times: Times, attempts: &[Attempt]) -> Self {
+        let last_end = attempts.last().map_or(times.sent, |last| last.started + last.took);
+        Self::new(times, attempts, last_end)
+    }
+
+    /// Of one that wasn't: whatever it did behind its last call, it waited.
+    pub(super) fn of_failed(times: Times, attempts: &[Attempt]) -> Self {
+        Self::new(times, attempts, times.answered)
+    }
+
+    fn new(times: Times, attempts: &[Attempt], waited_until: Moment) -> Self {
         let called: Duration = attempts.iter().map(|attempt| attempt.took).sum();
-        let last_end = attempts.last().map_or(sent, |last| last.started + last.took);
-        let waited = last_end.since(sent).saturating_sub(called);
-        let overhead = answered.since(came).saturating_sub(called).saturating_sub(waited);
+        let waited = waited_until.since(times.sent).saturating_sub(called);
+        let overhead = times.answered.since(times.read).saturating_sub(called).saturating_sub(waited);
         Self { waited, overhead }
     }
 
@@ -79,7 +99,7 @@ pub(super) fn respond(
     match body {
         // Nobody asks an empty body for its end.
         AnswerBody::Whole(bytes) if bytes.is_empty() => {
-            underway.end(Ending::Served, usage);
+            underway.end(Ending::Served, usage.into());
             match length(&told).filter(|length| *length > 0 && status != StatusCode::NOT_MODIFIED) {
                 // Only a HEAD is told the length of a body that doesn't come.
                 Some(length) => response.body(SizedStream::new(length, stream::empty::<Nothing>())),
@@ -197,8 +217,15 @@ impl MessageBody for Whole {
         let this = self.get_mut();
         let bytes = std::mem::take(&mut this.bytes);
         this.underway.passed_on(bytes.len());
-        this.underway.end(Ending::Served, this.usage);
+        this.underway.end(Ending::Served, this.usage.into());
         Poll::Ready((!bytes.is_empty()).then_some(Ok(bytes)))
+    }
+}
+
+impl Drop for Whole {
+    /// Who leaves before it could be written has used what it used.
+    fn drop(&mut self) {
+        self.underway.end(Ending::ClientGone, self.usage.into());
     }
 }
 
@@ -213,9 +240,9 @@ struct Streamed {
 impl Drop for Streamed {
     /// SDKs leave behind the last event: they have got what there was.
     fn drop(&mut self) {
-        if let Some(body) = self.body.take().filter(AnswerStream::is_handed_out) {
-            self.underway.end(Ending::Served, body.usage());
-        }
+        let Some(body) = self.body.take() else { return };
+        let ending = if body.is_handed_out() { Ending::Served } else { Ending::ClientGone };
+        self.underway.end(ending, used(&body));
     }
 }
 
@@ -239,15 +266,16 @@ impl MessageBody for Streamed {
                 return Poll::Ready(Some(Ok(bytes)));
             }
             None => {
-                let usage = body.usage();
+                let used = used(body);
                 this.body = None;
-                this.underway.end(Ending::Served, usage);
+                this.underway.end(Ending::Served, used);
                 return Poll::Ready(None);
             }
             Some(Err(broken)) => broken,
         };
+        let used = used(body);
         this.body = None;
-        this.underway.end(Ending::Cut, None);
+        this.underway.end(Ending::Cut, used);
         // Events tell of it themselves; of anything else only a broken connection can, and an error makes one.
         Poll::Ready(Some(match last_event(this.events, "stream_broken", &broken.to_string()) {
             Some(event) => Ok(Bytes::from(event)),
@@ -273,6 +301,15 @@ pub(super) fn framed(mut response: HttpResponse, request: &HttpRequest) -> HttpR
     }
 }
 
+/// What a stream has used up to here.
+fn used(body: &AnswerStream) -> Used {
+    match (body.usage(), body.seen()) {
+        (Some(told), _) => Used::Told(told),
+        (None, Some(seen)) => Used::Seen(seen),
+        (None, None) => Used::Unknown,
+    }
+}
+
 /// Tells the name of a request in its response.
 pub(super) fn named(mut response: HttpResponse, request_id: &str) -> HttpResponse {
     // A name is made of plain characters.
@@ -281,4 +318,50 @@ pub(super) fn named(mut response: HttpResponse, request_id: &str) -> HttpRespons
         response.headers_mut().insert(name, value);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use keywheel_actors::id::{KeyId, KeyName, Model, ProviderId};
+    use keywheel_actors::outcome::{Fault, Reason};
+
+    use super::*;
+
+    fn at(millis: u64) -> Moment {
+        Moment::after_start(Duration::from_millis(millis))
+    }
+
+    /// The body was there after 5 s, and 2 ms later it was a job.
+    fn times(answered: u64) -> Times {
+        Times { read: at(5_000), sent: at(5_002), answered: at(answered) }
+    }
+
+    fn call(started: u64, took: u64, fault: Option<Reason>) -> Attempt {
+        Attempt {
+            key: KeyId { provider: ProviderId::from("p"), key: KeyName::from("k") },
+            model: Model::from("m"),
+            started: at(started),
+            took: Duration::from_millis(took),
+            fault: fault.map(|reason| Fault::new(reason, "")),
+        }
+    }
+
+    fn laps(waited: u64, overhead: u64) -> Laps {
+        Laps { waited: Duration::from_millis(waited), overhead: Duration::from_millis(overhead) }
+    }
+
+    #[test]
+    fn what_is_neither_called_nor_waited_for_is_our_own() {
+        // 8 ms for a key, 90 ms there, 1 ms for the answer's way.
+        assert_eq!(Laps::of_served(times(5_101), &[call(5_010, 90, None)]), laps(8, 3));
+        let calls = [call(5_002, 20, Some(Reason::Throttled)), call(5_052, 50, None)];
+        assert_eq!(Laps::of_served(times(5_102), &calls), laps(30, 2));
+    }
+
+    #[test]
+    fn who_is_refused_in_the_end_has_waited_until_then() {
+        let calls = [call(5_002, 20, Some(Reason::Throttled)), call(5_052, 50, Some(Reason::Throttled))];
+        assert_eq!(Laps::of_failed(times(8_002), &calls), laps(2_930, 2));
+        assert_eq!(Laps::of_failed(times(8_002), &[]), laps(3_000, 2), "it waited for its first call");
+    }
 }

@@ -10,11 +10,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use keywheel_actors::Keeping;
 use keywheel_actors::clock::Moment;
 use keywheel_actors::dialect::Api;
-use keywheel_actors::id::Model;
+use keywheel_actors::id::{Model, ProviderId};
 use keywheel_actors::request::{Destination, Patience, Request, Terms};
 use keywheel_actors::upload::Upload;
 
-use super::answer::{self, Laps};
+use super::answer::{self, Laps, Times};
 use super::ask;
 use super::body::{self, Bounds, KEPT_BYTES_MAX};
 use super::connection::{Attended, Attention};
@@ -25,8 +25,8 @@ use super::peek::Streamed;
 use super::refusal::Refusal;
 use super::surface::{self, Endpoint, Surface};
 use super::underway::Underway;
-use super::wanted::{self, Wanted};
-use crate::clients::{Client, NotKnown, Now};
+use super::wanted::{self, Naming, Wanted};
+use crate::clients::{Claim, Client, NotKnown, Now};
 use crate::config::Config;
 use crate::telemetry::TraceContext;
 
@@ -178,6 +178,7 @@ impl<'a> Incoming<'a> {
     ) -> Result<(Request, Terms), Refusal> {
         let client = identify(self.gate, self.request)?;
         underway.sent_by(client.name().cloned());
+        may_reach(&client, to)?;
         let server = &self.config.server;
         let wanted = match to {
             Destination::Routed => {
@@ -192,30 +193,44 @@ impl<'a> Incoming<'a> {
                 self.passed(body, upload)
             }
         };
-        underway.asks(&wanted.model, wanted.body.len());
-        wanted.is_for(&client)?;
+        underway.asks(&wanted);
+        wanted.is_for(&client, self.naming(to))?;
         let terms = self.terms(&client, wanted.streamed, underway.came)?;
         let sends_something = wanted.sends_something();
         let request = self.request_for(wanted, to.clone());
         let now = Now::by(self.gate.wheel.clock());
         let is_reckoned = client.is_measured() && sends_something;
-        let claim = if is_reckoned {
-            wanted::claim(&self.config, self.endpoint.api, &request)
-        } else {
-            wanted::NOTHING
-        };
+        let claim =
+            if is_reckoned { self.claim(&client, &request, &underway.fallbacks) } else { Claim::NOTHING };
         underway.admitted(client.admit(claim, now).map_err(Refusal::of_client)?);
         Ok((request, terms))
     }
 
     /// What goes where its model's route leads.
     fn routed(&self, body: Bytes) -> Result<Wanted, Refusal> {
-        Wanted::routed(self.endpoint, self.request.query_string(), body)
+        let read = self.gate.wheel.clock().now();
+        Wanted::routed(self.endpoint, self.request.query_string(), body, read)
     }
 
     /// What goes to one provider.
     fn passed(&self, body: Bytes, upload: Option<Upload>) -> Wanted {
-        Wanted::passed(self.endpoint, body, upload)
+        let read = self.gate.wheel.clock().now();
+        Wanted::passed(self.endpoint, body, upload, read)
+    }
+
+    /// Whether it is known where such requests name their models: a provider of which nothing is known may take them out
+    /// of its path, or out of any field.
+    fn naming(&self, to: &Destination) -> Naming {
+        let speaks = |id: &ProviderId| {
+            let mut providers = self.config.wheel.providers.iter();
+            providers.any(|spec| spec.id == *id && spec.dialect.api().is_some())
+        };
+        match to {
+            Destination::Routed => Naming::Known,
+            Destination::Provider(_) if Api::of_path(&self.endpoint.path).is_some() => Naming::Known,
+            Destination::Provider(id) if speaks(id) => Naming::Known,
+            Destination::Provider(_) => Naming::Unknown,
+        }
     }
 
     fn request_for(&self, wanted: Wanted, to: Destination) -> Request {
@@ -237,14 +252,14 @@ impl<'a> Incoming<'a> {
         let clock = self.gate.wheel.clock();
         let sent = clock.now();
         let answered = self.gate.wheel.send(request, terms).await;
-        let now = clock.now();
+        let times = Times { read: underway.read, sent, answered: clock.now() };
         match answered {
             Ok(answer) => {
-                let laps = Laps::of(underway.came, sent, now, &answer.served.attempts);
+                let laps = Laps::of_served(times, &answer.served.attempts);
                 answer::respond(answer, self.endpoint, laps, underway)
             }
             Err(error) => {
-                let laps = Laps::of(underway.came, sent, now, error.attempts());
+                let laps = Laps::of_failed(times, error.attempts());
                 answer::refuse(&error, self.endpoint, laps, underway)
             }
         }
@@ -265,6 +280,10 @@ impl<'a> Incoming<'a> {
         })
     }
 
+    fn claim(&self, client: &Client, request: &Request, fallbacks: &[Model]) -> Claim {
+        wanted::claim(&self.config, self.endpoint.api, request, fallbacks, client)
+    }
+
     fn headers(&self) -> HeaderMap {
         let forwarded = &self.config.server.forward_headers;
         let mut passed = headers::to_provider(self.request.headers(), forwarded);
@@ -283,6 +302,17 @@ impl<'a> Incoming<'a> {
             }
         }
         passed
+    }
+}
+
+/// Whether the client may ask there.
+fn may_reach(client: &Client, to: &Destination) -> Result<(), Refusal> {
+    match to {
+        Destination::Provider(provider) if !client.may_pass_to(provider) => {
+            let message = format!("this client may not call the provider `{provider}` by its id");
+            Err(Refusal::new(StatusCode::FORBIDDEN, "provider_not_allowed", message))
+        }
+        Destination::Provider(_) | Destination::Routed => Ok(()),
     }
 }
 

@@ -6,12 +6,42 @@ use std::fmt;
 use keywheel_actors::id::Model;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// What a JSON body says at its top.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) struct Peeked {
     pub(super) model: Option<Model>,
+    /// Further ones to ask if that one can't serve, as OpenRouter has them.
+    pub(super) fallbacks: Fallbacks,
     pub(super) streamed: Streamed,
+}
+
+/// The models of a field `models`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Fallbacks {
+    Named(Vec<Model>),
+    /// There is such a field, but it is no list of names.
+    Unreadable,
+}
+
+impl Default for Fallbacks {
+    fn default() -> Self {
+        Self::Named(Vec::new())
+    }
+}
+
+impl Fallbacks {
+    fn and(self, value: &RawValue) -> Self {
+        let more = serde_json::from_str::<Option<Vec<Name<'_>>>>(value.get());
+        match (self, more) {
+            (Self::Named(mut named), Ok(more)) => {
+                named.extend(more.into_iter().flatten().map(|Name(name)| Model::from(name.into_owned())));
+                Self::Named(named)
+            }
+            (Self::Named(_) | Self::Unreadable, _) => Self::Unreadable,
+        }
+    }
 }
 
 /// Whether a stream is wanted.
@@ -61,6 +91,8 @@ impl<'de> Visitor<'de> for Top {
                     let Name(model) = fields.next_value()?;
                     peeked.model = Some(Model::from(model.into_owned()));
                 }
+                // Whichever of two counts: all of them have to be allowed.
+                "models" => peeked.fallbacks = peeked.fallbacks.and(fields.next_value()?),
                 "stream" => {
                     streams += 1;
                     if streams > 1 {
@@ -88,10 +120,25 @@ mod tests {
     #[test]
     fn the_model_and_the_wish_for_a_stream_are_found_anywhere_at_the_top() {
         let body = br#"{"messages":[{"model":"no","stream":true}],"mod\u0065l":"yes","stream":false}"#;
-        let wanted = Peeked { model: Some("yes".into()), streamed: Streamed::No };
+        let wanted = Peeked { model: Some("yes".into()), ..Peeked::default() };
         assert_eq!(Peeked::into(body), Ok(wanted));
         assert_eq!(Peeked::into(br#"{"stream":true}"#).map(|peeked| peeked.streamed), Ok(Streamed::Yes));
         assert_eq!(Peeked::into(br#"{"stream":null}"#), Ok(Peeked::default()));
+    }
+
+    #[test]
+    fn models_to_fall_back_to_are_found_wherever_they_stand() {
+        let named =
+            |models: &[&str]| Fallbacks::Named(models.iter().map(|model| Model::from(*model)).collect());
+        for (body, wanted) in [
+            (r#"{"model":"a"}"#, named(&[])),
+            (r#"{"models":null}"#, named(&[])),
+            (r#"{"models":["b","c"],"model":"a","mod\u0065ls":["d"]}"#, named(&["b", "c", "d"])),
+            (r#"{"models":"b"}"#, Fallbacks::Unreadable),
+            (r#"{"models":[{"id":"b"}],"models":[]}"#, Fallbacks::Unreadable),
+        ] {
+            assert_eq!(Peeked::into(body.as_bytes()).expect(body).fallbacks, wanted, "{body}");
+        }
     }
 
     #[test]

@@ -12,17 +12,39 @@ use keywheel_actors::store::Wall;
 use super::answer::Laps;
 use super::gate::{Gate, Passage};
 use super::refusal::Refusal;
+use super::wanted::Wanted;
 use crate::clients::Admission;
 use crate::config::Config;
 use crate::config::lookalike::hushed;
+use crate::money::Money;
 use crate::telemetry::{Ended, Ending, Place, TraceContext};
 
 /// The status in the records of clients that left before they had any, as nginx has it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
+/// What is known of the tokens that a request used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Used {
+    /// Its provider told.
+    Told(Usage),
+    /// Its provider told nothing, or not all: so much of its answer was seen at least.
+    Seen(Usage),
+    Unknown,
+}
+
+impl From<Option<Usage>> for Used {
+    fn from(told: Option<Usage>) -> Self {
+        told.map_or(Self::Unknown, Self::Told)
+    }
+}
+
 /// A request under way. Dropped, its client has left.
 pub(super) struct Underway {
     pub(super) came: Moment,
+    /// Its body was there: what came before was its client's time.
+    pub(super) read: Moment,
+    /// Models that its provider may serve it with instead, and doesn't tell where everybody reads it.
+    pub(super) fallbacks: Vec<Model>,
     gate: Arc<Gate>,
     config: Arc<Config>,
     admission: Option<Admission>,
@@ -67,6 +89,8 @@ impl Underway {
         };
         Self {
             came,
+            read: came,
+            fallbacks: Vec::new(),
             gate: Arc::clone(gate),
             config,
             admission: None,
@@ -85,10 +109,12 @@ impl Underway {
         self.note(|record| record.client = client);
     }
 
-    pub(super) fn asks(&mut self, model: &Model, bytes: usize) {
+    pub(super) fn asks(&mut self, wanted: &Wanted) {
+        self.read = wanted.read;
+        self.fallbacks.clone_from(&wanted.fallbacks);
         self.note(|record| {
-            record.model = Some(shown(model)).filter(|model| !model.as_str().is_empty());
-            record.bytes_in = bytes as u64;
+            record.model = Some(shown(&wanted.model)).filter(|model| !model.as_str().is_empty());
+            record.bytes_in = wanted.body.len() as u64;
         });
     }
 
@@ -134,33 +160,65 @@ impl Underway {
             record.status = refusal.status.as_u16();
             record.code = Some(refusal.code.clone());
         });
-        self.end(if is_the_clients { Ending::Refused } else { Ending::Failed }, None);
+        self.end(if is_the_clients { Ending::Refused } else { Ending::Failed }, Used::Unknown);
     }
 
     /// It got a provider's own refusal.
     pub(super) fn refused_there(mut self, code: &str) {
         self.note(|record| record.code = Some(code.to_owned()));
-        self.end(Ending::Refused, None);
+        self.end(Ending::Refused, Used::Unknown);
     }
 
     /// It ends.
-    pub(super) fn end(&mut self, ending: Ending, usage: Option<Usage>) {
+    pub(super) fn end(&mut self, ending: Ending, used: Used) {
         let Some(mut record) = self.record.take() else { return };
         record.ending = ending;
-        record.usage = usage;
         record.took = self.gate.wheel.clock().now().since(self.came);
-        record.cost = usage.zip(record.served.as_ref()).and_then(|(usage, place)| {
-            Some(self.config.prices.of(&place.provider, &place.model)?.cost(&usage))
-        });
+        if let Used::Told(usage) = used {
+            record.usage = Some(usage);
+            record.cost = self.cost(&record, &usage);
+        }
         if let Some(admission) = self.admission.take() {
-            if record.attempts.is_empty() && ending != Ending::ClientGone {
-                admission.give_back();
-            } else {
-                admission.settle(usage, record.cost);
-            }
+            self.settle(admission, &record, used);
         }
         self.gate.told(&record);
     }
+
+    /// Its client has used what is known, and what was reckoned where nothing is.
+    fn settle(&self, admission: Admission, record: &Ended, used: Used) {
+        let failed = match record.ending {
+            Ending::Served | Ending::Cut | Ending::ClientGone => None,
+            Ending::Refused | Ending::Failed => Some(&record.attempts),
+        };
+        match failed {
+            Some(attempts) if attempts.is_empty() => return admission.give_back(),
+            Some(attempts) if attempts.iter().all(is_free) => return admission.forgive(),
+            Some(_) | None => {}
+        }
+        match used {
+            Used::Told(usage) => admission.settle(Some(usage), record.cost),
+            Used::Seen(seen) => {
+                let reckoned = admission.reckoned().input;
+                let input_tokens = if seen.input_tokens == 0 { reckoned } else { seen.input_tokens };
+                let usage = Usage { input_tokens, ..seen };
+                admission.settle(Some(usage), self.cost(record, &usage));
+            }
+            Used::Unknown => admission.settle(None, None),
+        }
+    }
+
+    /// What so much cost, of the models that may have served it at the dearest.
+    fn cost(&self, record: &Ended, usage: &Usage) -> Option<Money> {
+        let place = record.served.as_ref()?;
+        let of = |model: &Model| Some(self.config.prices.of(&place.provider, model)?.cost(usage));
+        let fallbacks = self.fallbacks.iter().filter_map(of).max();
+        Some(of(&place.model)?.max(fallbacks.unwrap_or_default()))
+    }
+}
+
+/// Whether a call failed, and nobody has to pay for it.
+fn is_free(attempt: &Attempt) -> bool {
+    attempt.fault.as_ref().is_some_and(|fault| !fault.reason.may_be_billed())
 }
 
 /// The name of a model as records show it: a key may have been put in its place.
@@ -173,6 +231,6 @@ fn shown(model: &Model) -> Model {
 
 impl Drop for Underway {
     fn drop(&mut self) {
-        self.end(Ending::ClientGone, None);
+        self.end(Ending::ClientGone, Used::Unknown);
     }
 }

@@ -241,8 +241,11 @@ impl Metrics {
             })
             .inc();
         self.durations.get_or_create(&of_surface).observe(ended.took.as_secs_f64());
-        self.overheads.get_or_create(&of_surface).observe(ended.overhead.as_secs_f64());
-        self.waits.get_or_create(&of_surface).observe(ended.waited.as_secs_f64());
+        // Who was refused at once, or left before its answer, has nothing to tell of these.
+        if ended.first_byte.is_some() {
+            self.overheads.get_or_create(&of_surface).observe(ended.overhead.as_secs_f64());
+            self.waits.get_or_create(&of_surface).observe(ended.waited.as_secs_f64());
+        }
         for attempt in &ended.attempts {
             let provider = self.providers.label(attempt.key.provider.as_str());
             let outcome = attempt.fault.as_ref().map_or("served", |fault| fault.reason.as_str());

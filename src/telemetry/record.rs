@@ -43,13 +43,13 @@ pub struct Ended {
     pub fell_back: bool,
     /// Whether its answer came in pieces.
     pub streamed: bool,
-    /// From its coming to the head of its answer.
+    /// From its coming to the head of its answer; `None` if it became no job, or its client left before.
     pub first_byte: Option<Duration>,
     /// From its coming to its end.
     pub took: Duration,
     /// Waiting for a key, of that.
     pub waited: Duration,
-    /// Our own part, until the head of the answer.
+    /// Our own part, from the end of its body to the head of the answer.
     pub overhead: Duration,
     /// Bytes of its body.
     pub bytes_in: u64,

@@ -27,7 +27,7 @@ pub(crate) enum Body {
     /// All of it.
     Whole(Bytes),
     /// Its beginning; the rest goes to the caller as it comes.
-    Begun(Begun),
+    Begun(Box<Begun>),
 }
 
 /// Why an answer has no body that could be handed out.
@@ -156,7 +156,7 @@ impl<'a> Reading<'a> {
 
     fn begun(self) -> Body {
         let first_by = if self.held.is_empty() { self.by } else { Moment::ZERO };
-        Body::Begun(Begun::of_bytes(self.held, self.body, self.limits, first_by))
+        Body::Begun(Box::new(Begun::of_bytes(self.held, self.body, self.limits, first_by)))
     }
 }
 

@@ -241,7 +241,7 @@ struct Good {
 
 enum GoodBody {
     Whole(Bytes, Option<Usage>),
-    Stream(stream::Begun),
+    Stream(Box<stream::Begun>),
 }
 
 /// The moments by which things must have happened.
@@ -354,9 +354,9 @@ async fn exchange(
     };
     let read = match shape {
         Shape::Whole => body::whole(line, body, limits, by).await,
-        Shape::Events => {
-            stream::begin(line, dialect, body, limits, by, wanted.hold_back).await.map(Body::Begun)
-        }
+        Shape::Events => stream::begin(line, dialect, body, limits, by, wanted.hold_back)
+            .await
+            .map(|begun| Body::Begun(Box::new(begun))),
         Shape::Object => body::object(line, body, limits, by).await,
         Shape::Bytes => body::bytes(line, body, limits, by, wanted.hold_back).await,
     };
@@ -424,7 +424,7 @@ fn deliver(line: &Arc<Line>, mut job: Job, mut slip: Slip, started: Moment, good
                     line.hub.tell_provider(&line.key.provider, Committed(outcome.made.epoch));
                 }
             });
-            let body = AnswerStream::new(stream::handed::Handed::new(begun, Arc::clone(line), slip, paid));
+            let body = AnswerStream::new(stream::handed::Handed::new(*begun, Arc::clone(line), slip, paid));
             // If the caller is gone the stream is dropped here, and with it the call.
             job.end(Ok(Answer { status, headers, body: AnswerBody::Stream(body), served, usage: None }));
         }

@@ -1,5 +1,6 @@
 //! `keywheel client list`
 
+use keywheel_actors::id::ProviderId;
 use serde::Serialize;
 
 use crate::clients::ClientSpec;
@@ -23,6 +24,7 @@ struct Row<'a> {
     enabled: bool,
     tokens: usize,
     models: &'a [String],
+    pass_through: Option<Vec<&'a str>>,
     concurrency: Option<u32>,
     windows: usize,
     cost_per_day: Option<String>,
@@ -35,6 +37,10 @@ impl<'a> Row<'a> {
             enabled: client.enabled,
             tokens: client.tokens.len(),
             models: &client.models,
+            pass_through: client
+                .pass_through
+                .as_ref()
+                .map(|ids| ids.iter().map(ProviderId::as_str).collect()),
             concurrency: client.limits.concurrency,
             windows: client.limits.windows.len(),
             cost_per_day: client.cost_per_day.map(|cost| cost.to_string()),
@@ -48,6 +54,11 @@ impl<'a> Row<'a> {
         }];
         if !self.models.is_empty() {
             parts.push(format!("models {}", self.models.join(", ")));
+        }
+        match self.pass_through.as_deref() {
+            None => {}
+            Some([]) => parts.push("no provider by its id".to_owned()),
+            Some(ids) => parts.push(format!("by their ids {}", ids.join(", "))),
         }
         if self.windows > 0 {
             parts.push(format!("{} limits", self.windows));
@@ -79,5 +90,34 @@ impl Args {
             }
         }
         Ok(Exit::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keywheel_actors::request::Priority;
+    use keywheel_actors::spec::Limits;
+
+    use super::*;
+
+    #[test]
+    fn a_row_says_what_a_client_may_call() {
+        let spec = |models: &[&str], pass_through: Option<&[&str]>| ClientSpec {
+            name: "app".to_owned(),
+            tokens: Vec::new(),
+            models: models.iter().map(|model| (*model).to_owned()).collect(),
+            pass_through: pass_through.map(|ids| ids.iter().map(|id| ProviderId::from(*id)).collect()),
+            limits: Limits::default(),
+            cost_per_day: Some("20".parse().expect("an amount")),
+            priority: Priority::High,
+            enabled: true,
+        };
+        for (spec, line) in [
+            (spec(&[], None), "app  0 tokens · 20.00 a day"),
+            (spec(&["m"], Some(&["a", "b"])), "app  0 tokens · models m · by their ids a, b · 20.00 a day"),
+            (spec(&[], Some(&[])), "app  0 tokens · no provider by its id · 20.00 a day"),
+        ] {
+            assert_eq!(Row::of(&spec).line(), line);
+        }
     }
 }

@@ -519,6 +519,12 @@ const CLIENT: &[Field] = &[
         Kind::Texts,
         Usual::Words("all"),
     ),
+    field(
+        "pass_through",
+        "The providers that it may call by their ids, at `/providers/ID/…`.",
+        Kind::Texts,
+        Usual::Words("all; none for a client with `models`"),
+    ),
     field("limits", "How much it may use.", Kind::Table(LIMITS), Usual::Words("none")),
     field(
         "cost_per_day",
