@@ -17,13 +17,14 @@ use crate::clients::{ClientSpec, TokenHash};
 use crate::exit::UsageError;
 
 /// What `[server]` may say.
-pub(super) const FIELDS: [&str; 17] = [
+pub(super) const FIELDS: [&str; 18] = [
     "listen",
     "client",
     "deadline",
     "hold_back",
     "body_mib_max",
     "upload_mib_max",
+    "bodies_mib_max",
     "body_timeout",
     "header_timeout",
     "send_timeout",
@@ -43,6 +44,8 @@ pub(super) const CLIENT_FIELDS: [&str; 8] =
 
 /// Larger bodies than this have no place in memory, whatever a machine has of it.
 pub(super) const BODY_MIB_MOST: u64 = 1_024;
+/// More than this has no machine.
+pub(super) const BODIES_MIB_MOST: u64 = 1 << 20;
 /// Larger files are no provider's.
 pub(super) const UPLOAD_MIB_MOST: u64 = 1 << 20;
 /// Each connection has a port of its own.
@@ -82,6 +85,8 @@ pub struct ServerConfig {
     pub body_bytes_max: usize,
     /// The longest body of a request to one provider.
     pub upload_bytes_max: u64,
+    /// What the bodies of all requests under way may take of memory.
+    pub bodies_bytes_max: usize,
     /// The longest pause inside a request's body.
     pub body_timeout: Duration,
     /// How long the head of a request may take.
@@ -127,6 +132,7 @@ impl Default for ServerConfig {
             hold_back: HoldBack::FirstContent,
             body_bytes_max: 64 << 20,
             upload_bytes_max: 1 << 30,
+            bodies_bytes_max: 512 << 20,
             body_timeout: Duration::from_secs(30),
             header_timeout: Duration::from_secs(5),
             send_timeout: Duration::from_secs(60),
@@ -174,7 +180,7 @@ pub(super) fn read(
     let count = |name, most, usual| {
         whole(name, most).and_then(|number| usize::try_from(number).ok()).unwrap_or(usual)
     };
-    let body = whole("body_mib_max", BODY_MIB_MOST).and_then(|mib| usize::try_from(mib << 20).ok());
+    let memory = |name, most| whole(name, most).and_then(|mib| usize::try_from(mib << 20).ok());
     let listen = fields.get("listen").and_then(|node| address(&node));
     let text = |name| fields.get(name).and_then(|node| node.text().map(str::to_owned));
     ServerConfig {
@@ -185,9 +191,10 @@ pub(super) fn read(
             .get("hold_back")
             .and_then(|node| node.choice("hold_back", &HOLD_BACKS))
             .unwrap_or(usual.hold_back),
-        body_bytes_max: body.unwrap_or(usual.body_bytes_max),
+        body_bytes_max: memory("body_mib_max", BODY_MIB_MOST).unwrap_or(usual.body_bytes_max),
         upload_bytes_max: whole("upload_mib_max", UPLOAD_MIB_MOST)
             .map_or(usual.upload_bytes_max, |mib| mib << 20),
+        bodies_bytes_max: memory("bodies_mib_max", BODIES_MIB_MOST).unwrap_or(usual.bodies_bytes_max),
         body_timeout: duration("body_timeout", usual.body_timeout),
         header_timeout: at_least("header_timeout", HEADER_TIMEOUT_LEAST, usual.header_timeout),
         send_timeout: at_least("send_timeout", SEND_TIMEOUT_LEAST, usual.send_timeout),

@@ -11,9 +11,11 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream};
 use keywheel_actors::upload::Upload;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::headers;
 use super::refusal::Refusal;
+use super::room::Place;
 
 /// A body to one provider that is no longer is kept, so that it can be sent again: pictures, short recordings.
 pub(super) const KEPT_BYTES_MAX: usize = 8 << 20;
@@ -30,31 +32,50 @@ pub(super) struct Bounds {
     pub(super) kept_max: usize,
     /// The longest pause inside.
     pub(super) idle: Duration,
+    /// The end of its request's time.
+    pub(super) until: Instant,
 }
 
 /// Reads a body as far as it is kept, and gives what follows.
 pub(super) async fn read(
     request: &HttpRequest,
+    payload: Payload,
+    bounds: Bounds,
+    place: Place,
+) -> Result<(Bytes, Option<Upload>), Refusal> {
+    let read = tokio::time::timeout_at(bounds.until, read_in_time(request, payload, bounds, place)).await;
+    read.unwrap_or_else(|_| Err(late("the body didn't come within the time of its request")))
+}
+
+async fn read_in_time(
+    request: &HttpRequest,
     mut payload: Payload,
     bounds: Bounds,
+    mut place: Place,
 ) -> Result<(Bytes, Option<Upload>), Refusal> {
     let length = headers::text(request.headers(), "content-length");
     let length = length.and_then(|length| length.parse::<u64>().ok());
     if length.is_some_and(|length| length > bounds.bytes_max) {
         return Err(too_long(bounds.bytes_max));
     }
+    // No more than this is kept of it.
+    let kept_bytes = length.unwrap_or(0).min(bounds.kept_max as u64);
+    place.look_for(kept_bytes)?;
     let mut read = BytesMut::new();
     while read.len() <= bounds.kept_max {
         let piece = tokio::time::timeout(bounds.idle, payload.next()).await;
-        let Some(piece) = piece.map_err(|_| stalled())? else { return Ok((read.freeze(), None)) };
+        let Some(piece) = piece.map_err(|_| late("the body stopped coming"))? else {
+            return Ok((place.held_by(read.freeze()), None));
+        };
         let piece = piece.map_err(|error| Refusal::bad_request("broken_body", error.to_string()))?;
-        if read.is_empty() && length == Some(piece.len() as u64) {
-            return Ok((piece, None));
-        }
-        read.extend_from_slice(&piece);
-        if read.len() as u64 > bounds.bytes_max {
+        if (read.len() + piece.len()) as u64 > bounds.bytes_max {
             return Err(too_long(bounds.bytes_max));
         }
+        place.take(piece.len())?;
+        if read.is_empty() && length == Some(piece.len() as u64) {
+            return Ok((place.held_by(piece), None));
+        }
+        read.extend_from_slice(&piece);
     }
     let longer = || Refusal::bad_request("broken_body", "the body is longer than announced");
     let rest = match length {
@@ -62,7 +83,7 @@ pub(super) async fn read(
         None => None,
     };
     let upload = upload(payload, rest, bounds.bytes_max - read.len() as u64, bounds.idle);
-    Ok((read.freeze(), Some(upload)))
+    Ok((place.held_by(read.freeze()), Some(upload)))
 }
 
 fn too_long(bytes_max: u64) -> Refusal {
@@ -70,8 +91,8 @@ fn too_long(bytes_max: u64) -> Refusal {
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
 }
 
-fn stalled() -> Refusal {
-    Refusal::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body stopped coming")
+fn late(message: &str) -> Refusal {
+    Refusal::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", message)
 }
 
 /// What goes from a client's thread to a provider's.

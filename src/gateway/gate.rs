@@ -7,6 +7,7 @@ use std::time::Duration;
 use keywheel_actors::Wheel;
 use tokio::sync::{Notify, watch};
 
+use super::room::Room;
 use crate::clients::{Clients, Keeper, Now, Strangers};
 use crate::config::{AccessLog, Config};
 use crate::telemetry::{AccessLogger, Ended, Metrics, Otlp};
@@ -24,6 +25,8 @@ pub struct Gate {
     pub(super) config: watch::Receiver<Arc<Config>>,
     /// Who may call.
     pub(super) clients: Clients,
+    /// For the bodies of all requests under way.
+    pub(super) room: Arc<Room>,
     /// `None`: what they used is forgotten at the end.
     keeper: Option<Keeper>,
     metrics: Metrics,
@@ -67,6 +70,7 @@ impl Gate {
             wheel,
             config,
             clients,
+            room: Arc::default(),
             keeper,
             metrics: Metrics::new(),
             access,

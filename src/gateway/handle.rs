@@ -1,6 +1,7 @@
 //! One request, from its head to its answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
@@ -179,19 +180,12 @@ impl<'a> Incoming<'a> {
         let client = identify(self.gate, self.request)?;
         underway.sent_by(client.name().cloned());
         may_reach(&client, to)?;
-        let server = &self.config.server;
+        let bounds = self.bounds(to, underway.came)?;
+        let place = self.gate.room.place(self.config.server.bodies_bytes_max);
+        let (body, upload) = body::read(self.request, payload, bounds, place).await?;
         let wanted = match to {
-            Destination::Routed => {
-                let bytes_max = server.body_bytes_max as u64;
-                let bounds = Bounds { bytes_max, kept_max: server.body_bytes_max, idle: server.body_timeout };
-                self.routed(body::read(self.request, payload, bounds).await?.0)?
-            }
-            Destination::Provider(_) => {
-                let bytes_max = server.upload_bytes_max;
-                let bounds = Bounds { bytes_max, kept_max: KEPT_BYTES_MAX, idle: server.body_timeout };
-                let (body, upload) = body::read(self.request, payload, bounds).await?;
-                self.passed(body, upload)
-            }
+            Destination::Routed => self.routed(body)?,
+            Destination::Provider(_) => self.passed(body, upload),
         };
         underway.asks(&wanted);
         wanted.is_for(&client, self.naming(to))?;
@@ -204,6 +198,25 @@ impl<'a> Incoming<'a> {
             if is_reckoned { self.claim(&client, &request, &underway.fallbacks) } else { Claim::NOTHING };
         underway.admitted(client.admit(claim, now).map_err(Refusal::of_client)?);
         Ok((request, terms))
+    }
+
+    /// How long its body may be, and how slow.
+    fn bounds(&self, to: &Destination, came: Moment) -> Result<Bounds, Refusal> {
+        let server = &self.config.server;
+        let (bytes_max, kept_max) = match to {
+            Destination::Routed => {
+                let bytes_max = server.body_bytes_max.min(server.bodies_bytes_max);
+                (bytes_max as u64, bytes_max)
+            }
+            // What is kept ends with a piece that may go beyond.
+            Destination::Provider(_) => {
+                (server.upload_bytes_max, KEPT_BYTES_MAX.min(server.bodies_bytes_max / 2))
+            }
+        };
+        // Whether it is to be a stream is known when it has been read; what an SDK says of itself counts from there.
+        let until = came + self.time(Streamed::Yes)?;
+        let until = self.gate.wheel.clock().instant(until);
+        Ok(Bounds { bytes_max, kept_max, idle: server.body_timeout, until })
     }
 
     /// What goes where its model's route leads.
@@ -268,16 +281,21 @@ impl<'a> Incoming<'a> {
     fn terms(&self, client: &Client, streamed: Streamed, came: Moment) -> Result<Terms, Refusal> {
         let headers = self.request.headers();
         let server = &self.config.server;
-        let timeout = ask::timeout(headers, streamed == Streamed::Yes)?;
-        let timeout = timeout.map_or(server.deadline, |said| said.min(server.deadline));
         Ok(Terms {
-            deadline: came + timeout,
+            deadline: came + self.time(streamed)?,
             caller: client.caller(),
             patience: Patience::Interactive,
             hold_back: server.hold_back,
             priority: client.priority(ask::priority(headers)?),
             ..Terms::default()
         })
+    }
+
+    /// How long it may take in all.
+    fn time(&self, streamed: Streamed) -> Result<Duration, Refusal> {
+        let longest = self.config.server.deadline;
+        let said = ask::timeout(self.request.headers(), streamed == Streamed::Yes)?;
+        Ok(said.map_or(longest, |said| said.min(longest)))
     }
 
     fn claim(&self, client: &Client, request: &Request, fallbacks: &[Model]) -> Claim {

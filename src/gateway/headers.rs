@@ -5,6 +5,7 @@
 
 use actix_web::HttpResponseBuilder;
 use actix_web::http::header::HeaderMap as ActixHeaders;
+use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Request headers that providers are sent.
@@ -58,8 +59,7 @@ pub(super) fn to_provider(headers: &ActixHeaders, further: &[HeaderName]) -> Hea
     let mut passed = HeaderMap::with_capacity(8);
     let connection = text(headers, "connection").unwrap_or_default();
     for (name, value) in headers {
-        // Who names a header there means this connection (RFC 9110, 7.6.1).
-        if connection.split(',').any(|named| named.trim().eq_ignore_ascii_case(name.as_str())) {
+        if is_named(name.as_str(), connection) {
             continue;
         }
         let is_asked_for = || further.iter().any(|further| further.as_str() == name.as_str());
@@ -77,11 +77,17 @@ pub(super) fn to_provider(headers: &ActixHeaders, further: &[HeaderName]) -> Hea
 
 /// Puts the headers of a provider's answer that are a client's business into its response.
 pub(super) fn to_client(headers: &HeaderMap, response: &mut HttpResponseBuilder) {
+    let connection = headers.get(CONNECTION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     for (name, value) in headers {
-        if TO_CLIENTS.binary_search(&name.as_str()).is_ok() {
+        if TO_CLIENTS.binary_search(&name.as_str()).is_ok() && !is_named(name.as_str(), connection) {
             response.append_header((name.as_str(), value.as_bytes()));
         }
     }
+}
+
+/// Whether `connection` names a header: who does means this connection alone (RFC 9110, 7.6.1).
+fn is_named(name: &str, connection: &str) -> bool {
+    connection.split(',').any(|named| named.trim().eq_ignore_ascii_case(name))
 }
 
 /// One header as text.
@@ -179,6 +185,8 @@ mod tests {
         let named = named.map(|name| (HeaderName::from_static(name), HeaderValue::from_static("x")));
         let mut headers = HeaderMap::from_iter(named);
         headers.insert("content-type", HeaderValue::from_static("text/plain"));
+        headers.insert("etag", HeaderValue::from_static("hop"));
+        headers.insert(CONNECTION, HeaderValue::from_static("keep-alive, ETag"));
         let mut response = actix_web::HttpResponse::Ok();
         to_client(&headers, &mut response);
         let response = response.finish();

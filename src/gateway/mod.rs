@@ -13,6 +13,7 @@ mod headers;
 mod models;
 mod peek;
 mod refusal;
+mod room;
 mod server;
 mod surface;
 mod underway;

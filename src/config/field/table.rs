@@ -13,8 +13,8 @@ use crate::config::preset::{DIALECTS, PRESETS};
 use crate::config::provider::QUEUE_JOBS_MOST;
 use crate::config::rotation::FAILURES_MAX;
 use crate::config::server::{
-    BODY_MIB_MOST, CONNECTIONS_MOST, HOLD_BACKS, PRIORITIES, ServerConfig, TRACE_ONE_IN_MOST,
-    UPLOAD_MIB_MOST, WORKERS_MOST,
+    BODIES_MIB_MOST, BODY_MIB_MOST, CONNECTIONS_MOST, HOLD_BACKS, PRIORITIES, ServerConfig,
+    TRACE_ONE_IN_MOST, UPLOAD_MIB_MOST, WORKERS_MOST,
 };
 use crate::money::Currency;
 
@@ -435,6 +435,12 @@ const SERVER: &[Field] = &[
         "The longest body of a request to one provider, in MiB.",
         Kind::Whole { least: 1, most: UPLOAD_MIB_MOST },
         Usual::Value(|| json!(ServerConfig::default().upload_bytes_max >> 20)),
+    ),
+    field(
+        "bodies_mib_max",
+        "What the bodies of all requests under way may take of memory, in MiB.",
+        Kind::Whole { least: 1, most: BODIES_MIB_MOST },
+        Usual::Value(|| json!(ServerConfig::default().bodies_bytes_max >> 20)),
     ),
     field(
         "body_timeout",
