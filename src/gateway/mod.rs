@@ -4,6 +4,7 @@
 //! answer comes back as bytes. What a client gets instead of an answer is in the words of its own API.
 
 mod answer;
+mod arrival;
 mod ask;
 mod body;
 mod connection;
