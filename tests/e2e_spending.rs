@@ -186,7 +186,7 @@ async fn each_request_counts_for_what_it_used_however_it_ended() {
         ("throttled", 1, 0, 0, "0.00"),
         ("told", 1, 7, 3, "0.000037"),
         ("untold", 1, PROMPT, 3, "0.000039"),
-        // 395 bytes more than the shortest.
+        // 395 bytes more than the one before.
         ("long", 1, PROMPT, 99, "0.000999"),
         ("told_stream", 1, 7, 3, "0.000037"),
         ("cut", 1, PROMPT, 2, "0.000029"),
