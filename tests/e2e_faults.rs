@@ -21,6 +21,8 @@ mod certificates;
 #[path = "e2e_faults/network.rs"]
 mod network;
 
+#[path = "e2e_faults/connections.rs"]
+mod connections;
 #[path = "e2e_faults/pressure.rs"]
 mod pressure;
 #[path = "e2e_faults/providers.rs"]

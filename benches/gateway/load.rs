@@ -32,7 +32,7 @@ impl Kind {
             r#"{{"model":"m","messages":[{{"role":"user","content":"How many keys has a piano?"}}]{stream}}}"#
         );
         format!(
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer sk-0\r\n\
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer sk-0\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         )

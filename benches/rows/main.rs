@@ -12,6 +12,7 @@ mod process;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -159,6 +160,7 @@ fn write_config(home: &Path, base_url: &str) -> anyhow::Result<()> {
     for key in 0..KEYS {
         let secret = home.join(format!("k{key}"));
         fs::write(&secret, format!("sk-{key}"))?;
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600))?;
         // Writing into a string can't fail.
         let _ = write!(
             config,

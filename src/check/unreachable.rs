@@ -8,7 +8,12 @@ use super::verdict::Verdict;
 /// Words in the causes of a failed connection, what they mean, and what to do. The first row that fits holds.
 ///
 /// The words are those of the client, rustls and the operating system.
-const CAUSES: [(&[&str], &str, &str); 4] = [
+const CAUSES: [(&[&str], &str, &str); 5] = [
+    (
+        &["link-local or metadata address"],
+        "the name of its host leads to where no key is sent",
+        "look for a slip in `base_url`, and at what this machine's name server says of its host",
+    ),
     (
         &["dns error", "failed to lookup address"],
         "the name of its host doesn't resolve",
@@ -69,6 +74,10 @@ mod tests {
             (
                 "dns error: failed to lookup address information: Name or service not known",
                 "the name of its host",
+            ),
+            (
+                "it is a link-local or metadata address, where a machine in a cloud gets its own credentials",
+                "the name of its host leads to where no key is sent",
             ),
             ("invalid peer certificate: UnknownIssuer", "the connection can't be made secure"),
             ("tcp connect error: Connection refused (os error 111)", "nobody listens"),

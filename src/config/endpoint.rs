@@ -1,24 +1,15 @@
 //! Where a provider listens and how it speaks; which addresses a key may be sent to.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::header::HeaderName;
 use keywheel_actors::dialect::Dialect;
+use keywheel_actors::upstream::is_off_limits;
 use url::{Host, Url};
 
 use super::preset::{self, DIALECTS, PRESETS, Preset, Validity};
 use super::tree::{Fields, Node};
-
-/// Names under which clouds serve a machine its own credentials.
-const METADATA_NAMES: [&str; 2] = ["metadata.google.internal", "metadata.goog"];
-
-/// Addresses of the same kind that aren't link-local: AWS over IPv6, Alibaba Cloud, Azure.
-const METADATA_ADDRESSES: [IpAddr; 3] = [
-    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
-    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
-    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
-];
 
 /// Headers that mean something else to every server, or to the connection.
 const HEADERS_TAKEN: [&str; 7] =
@@ -172,7 +163,7 @@ pub(super) fn check(text: &str, plain: PlainText) -> Result<BaseUrl, Refusal> {
     if url.query().is_some() || url.fragment().is_some() {
         return Err(("an address ends with its path: no `?` and no `#`", None));
     }
-    if is_metadata(&host) {
+    if is_off_limits(&host) {
         return Err((
             "a link-local or metadata address, where a machine in a cloud gets its own credentials",
             Some("name the provider's own address"),
@@ -203,16 +194,6 @@ fn is_loopback(host: &Host<&str>) -> bool {
         (Some(address), _) => address.is_loopback(),
         // RFC 6761 §6.3: `localhost` and all names below it are loopback.
         (None, Host::Domain(name)) => *name == "localhost" || name.ends_with(".localhost"),
-        (None, Host::Ipv4(_) | Host::Ipv6(_)) => false,
-    }
-}
-
-fn is_metadata(host: &Host<&str>) -> bool {
-    match (address_of(host), host) {
-        (Some(IpAddr::V4(address)), _) if address.is_link_local() => true,
-        (Some(IpAddr::V6(address)), _) if address.is_unicast_link_local() => true,
-        (Some(address), _) => METADATA_ADDRESSES.contains(&address),
-        (None, Host::Domain(name)) => METADATA_NAMES.contains(&name.trim_end_matches('.')),
         (None, Host::Ipv4(_) | Host::Ipv6(_)) => false,
     }
 }

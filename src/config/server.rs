@@ -17,7 +17,7 @@ use crate::clients::{ClientSpec, TokenHash};
 use crate::exit::UsageError;
 
 /// What `[server]` may say.
-pub(super) const FIELDS: [&str; 16] = [
+pub(super) const FIELDS: [&str; 17] = [
     "listen",
     "client",
     "deadline",
@@ -26,6 +26,7 @@ pub(super) const FIELDS: [&str; 16] = [
     "upload_mib_max",
     "body_timeout",
     "header_timeout",
+    "send_timeout",
     "connections_max",
     "drain_grace",
     "workers",
@@ -55,6 +56,9 @@ pub(super) const TRACE_ONE_IN_MOST: u64 = 1_000_000;
 /// The server looks at its clock twice a second: less than this could be over before it began.
 const HEADER_TIMEOUT_LEAST: Duration = Duration::from_secs(1);
 
+/// Less is no sign of a client that is stuck: a lost packet is sent again after as long.
+const SEND_TIMEOUT_LEAST: Duration = Duration::from_secs(1);
+
 /// The words of `hold_back`.
 pub(super) const HOLD_BACKS: [(&str, HoldBack); 3] =
     [("none", HoldBack::None), ("first_content", HoldBack::FirstContent), ("full", HoldBack::Full)];
@@ -82,6 +86,8 @@ pub struct ServerConfig {
     pub body_timeout: Duration,
     /// How long the head of a request may take.
     pub header_timeout: Duration,
+    /// How long a client may take nothing of its answer before it is left.
+    pub send_timeout: Duration,
     /// Connections at once; further ones wait.
     pub connections_max: usize,
     /// How long requests under way may go on when it is to end.
@@ -123,6 +129,7 @@ impl Default for ServerConfig {
             upload_bytes_max: 1 << 30,
             body_timeout: Duration::from_secs(30),
             header_timeout: Duration::from_secs(5),
+            send_timeout: Duration::from_secs(60),
             connections_max: 4_096,
             drain_grace: Duration::from_secs(30),
             workers: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
@@ -183,6 +190,7 @@ pub(super) fn read(
             .map_or(usual.upload_bytes_max, |mib| mib << 20),
         body_timeout: duration("body_timeout", usual.body_timeout),
         header_timeout: at_least("header_timeout", HEADER_TIMEOUT_LEAST, usual.header_timeout),
+        send_timeout: at_least("send_timeout", SEND_TIMEOUT_LEAST, usual.send_timeout),
         connections_max: count("connections_max", CONNECTIONS_MOST, usual.connections_max),
         drain_grace: duration("drain_grace", usual.drain_grace),
         workers: count("workers", WORKERS_MOST, usual.workers),

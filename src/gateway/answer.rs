@@ -4,11 +4,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_web::body::{BodySize, MessageBody};
-use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, HttpResponseBuilder};
+use actix_web::body::{self, BodySize, BoxBody, MessageBody, SizedStream};
+use actix_web::http::{ConnectionType, Method, StatusCode, Version};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, stream};
 use http::header;
 use keywheel_actors::clock::Moment;
 use keywheel_actors::error::SendError;
@@ -100,7 +100,11 @@ pub(super) fn respond(
         // Nobody asks an empty body for its end.
         AnswerBody::Whole(bytes) if bytes.is_empty() => {
             underway.end(Ending::Served, usage.into());
-            response.finish()
+            match length(&told).filter(|length| *length > 0 && status != StatusCode::NOT_MODIFIED) {
+                // Only a HEAD is told the length of a body that doesn't come.
+                Some(length) => response.body(SizedStream::new(length, stream::empty::<Nothing>())),
+                None => response.finish(),
+            }
         }
         AnswerBody::Whole(bytes) => response.body(Whole { bytes, usage, underway }),
         AnswerBody::Stream(body) => {
@@ -115,6 +119,9 @@ pub(super) fn respond(
         }
     }
 }
+
+/// What a body that doesn't come is made of.
+type Nothing = Result<Bytes, std::convert::Infallible>;
 
 /// What a failed job gives to its client.
 pub(super) fn refuse(
@@ -283,6 +290,23 @@ fn used(body: &AnswerStream) -> Used {
         (Some(told), _) => Used::Told(told),
         (None, Some(seen)) => Used::Seen(seen),
         (None, None) => Used::Unknown,
+    }
+}
+
+/// Frames a response as its request needs it.
+pub(super) fn framed(mut response: HttpResponse, request: &HttpRequest) -> HttpResponse {
+    match response.body().size() {
+        // Chunks are unknown there: the connection's end is the body's (RFC 9112, 6.3).
+        BodySize::Stream if request.version() < Version::HTTP_11 => {
+            response.head_mut().no_chunking(true);
+            response.head_mut().set_connection_type(ConnectionType::Close);
+            response
+        }
+        // Nobody knows how long the body is that a GET would be given.
+        BodySize::Sized(0) if request.method() == Method::HEAD => {
+            response.set_body(BoxBody::new(body::None::new()))
+        }
+        BodySize::None | BodySize::Sized(_) | BodySize::Stream => response,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actix_web::http::StatusCode;
+use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use keywheel_actors::upload::Upload;
 use super::answer::{self, Laps, Times};
 use super::ask;
 use super::body::{self, Bounds, KEPT_BYTES_MAX};
+use super::connection::{Attended, Attention};
 use super::gate::Gate;
 use super::headers;
 use super::models;
@@ -30,12 +31,18 @@ use crate::config::Config;
 use crate::telemetry::TraceContext;
 
 /// Answers one request.
-pub(super) async fn handle(request: HttpRequest, payload: Payload, gate: Data<Gate>) -> HttpResponse {
+pub(super) async fn handle(
+    request: HttpRequest,
+    payload: Payload,
+    gate: Data<Gate>,
+) -> HttpResponse<Attended> {
+    let attention = Attention::paid_to(&request);
     let gate = gate.into_inner();
     let id = ask::request_id(request.headers());
     let is_anthropic = request.headers().contains_key("anthropic-version");
     let surface = surface::find(request.method(), request.path(), is_anthropic);
-    answer::named(of_surface(surface, &id, &request, payload, &gate).await, &id)
+    let response = answer::named(of_surface(surface, &id, &request, payload, &gate).await, &id);
+    attention.until_answered(answer::framed(response, &request))
 }
 
 async fn of_surface(
@@ -86,9 +93,12 @@ async fn of_surface(
             let message = "a path with `.` or `..` in it leads nowhere here";
             Refusal::bad_request("dots_in_path", message).respond(Api::OpenAi)
         }
-        Surface::WrongMethod => {
-            let message = format!("`{}` isn't asked by {}", request.path(), request.method());
-            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).respond(Api::OpenAi)
+        Surface::WrongMethod { allow } => {
+            let message = format!("`{}` isn't asked by {}, but by {allow}", request.path(), request.method());
+            let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message);
+            let mut response = refusal.respond(Api::OpenAi);
+            response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allow));
+            response
         }
         Surface::Unknown => not_found(&format!(
             "there is no `{}`; calls of other kinds go to /providers/ID/…",

@@ -56,7 +56,12 @@ const TO_CLIENTS: [&str; 15] = [
 /// The headers of a client's request that go on to a provider, and `further` ones. Actix-web has another version of the same types.
 pub(super) fn to_provider(headers: &ActixHeaders, further: &[HeaderName]) -> HeaderMap {
     let mut passed = HeaderMap::with_capacity(8);
+    let connection = text(headers, "connection").unwrap_or_default();
     for (name, value) in headers {
+        // Who names a header there means this connection (RFC 9110, 7.6.1).
+        if connection.split(',').any(|named| named.trim().eq_ignore_ascii_case(name.as_str())) {
+            continue;
+        }
         let is_asked_for = || further.iter().any(|further| further.as_str() == name.as_str());
         if TO_PROVIDERS.binary_search(&name.as_str()).is_err() && !is_asked_for() {
             continue;
@@ -155,6 +160,17 @@ mod tests {
         let mut names: Vec<&str> = passed.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["content-type", "openai-beta", "x-mine"]);
+    }
+
+    #[test]
+    fn what_is_said_of_the_connection_stays_on_it() {
+        let request = TestRequest::default()
+            .insert_header((header::CONNECTION, "close, X-Title"))
+            .insert_header(("x-title", "hop"))
+            .insert_header((header::ACCEPT, "*/*"))
+            .to_http_request();
+        let passed = to_provider(request.headers(), &[]);
+        assert_eq!(passed.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["accept"]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod answer;
 mod ask;
 mod body;
+mod connection;
 mod gate;
 mod handle;
 mod headers;

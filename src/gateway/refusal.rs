@@ -124,6 +124,9 @@ impl Refusal {
     pub(super) fn respond(&self, api: Api) -> HttpResponse {
         let mut response = HttpResponseBuilder::new(self.status);
         response.insert_header((header::CONTENT_TYPE, "application/json"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        }
         if let Retry::After(after) = self.retry {
             let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).max(1);
             response.insert_header((RETRY_AFTER_MS, millis.to_string()));

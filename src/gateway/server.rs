@@ -5,13 +5,18 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
+use actix_http::error::DispatchError;
+use actix_http::{Extensions, HttpService};
+use actix_server::{ServerBuilder, ServerHandle};
+use actix_service::{ServiceFactoryExt as _, fn_service, map_config};
+use actix_web::App;
+use actix_web::dev::AppConfig;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, Data};
-use actix_web::{App, HttpServer};
 use anyhow::Context as _;
 use tokio::task::JoinHandle;
 
+use super::connection::{Connection, Patience};
 use super::gate::Gate;
 use super::handle::handle;
 use crate::config::ServerConfig;
@@ -37,29 +42,35 @@ impl Server {
     /// # Errors
     /// If nobody can listen there.
     pub fn start(listen: SocketAddr, config: &ServerConfig, gate: Arc<Gate>) -> anyhow::Result<Self> {
-        let ServerConfig { workers, connections_max, header_timeout, .. } = *config;
+        let ServerConfig { workers, connections_max, header_timeout, send_timeout, .. } = *config;
         let listener = TcpListener::bind(listen).with_context(|| format!("can't listen on {listen}"))?;
         let address = listener.local_addr().context("can't tell where it listens")?;
+        let clock = gate.wheel.clock();
+        let patience = Patience { head: header_timeout, idle: KEEP_ALIVE, send: send_timeout };
         let gate = Data::from(gate);
-        let server =
-            HttpServer::new(move || App::new().app_data(gate.clone()).default_service(web::to(handle)))
-                .workers(workers)
-                .max_connections(connections_max.div_ceil(workers))
+        let serve = move || {
+            let app = App::new().app_data(gate.clone()).default_service(web::to(handle));
+            let http = HttpService::build()
                 .keep_alive(KEEP_ALIVE)
                 .client_request_timeout(header_timeout)
                 .client_disconnect_timeout(GOODBYE)
                 // A client that closes its side has left: nobody else stops its call.
                 .h1_allow_half_closed(false)
-                .on_connect(|connection, _| {
-                    if let Some(stream) = connection.downcast_ref::<TcpStream>() {
-                        // Without it the pieces of a stream wait for each other's acknowledgements.
-                        let _ = stream.set_nodelay(true);
-                    }
-                })
-                .disable_signals()
-                .listen(listener)
-                .with_context(|| format!("can't listen on {listen}"))?
-                .run();
+                .on_connect_ext(|connection: &Connection, data: &mut Extensions| connection.introduce(data))
+                .h1(map_config(app, |()| AppConfig::default()));
+            fn_service(move |socket: TcpStream| async move {
+                let peer = socket.peer_addr().ok();
+                Ok::<_, DispatchError>((Connection::new(socket, clock, patience), peer))
+            })
+            .and_then(http)
+        };
+        let server = ServerBuilder::new()
+            .workers(workers)
+            .max_concurrent_connections(connections_max.div_ceil(workers))
+            .disable_signals()
+            .listen("gateway", listener, serve)
+            .with_context(|| format!("can't listen on {listen}"))?
+            .run();
         let handle = server.handle();
         let serving = tokio::task::spawn_local(server);
         Ok(Self { address, handle, serving })

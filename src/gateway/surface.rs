@@ -30,7 +30,10 @@ pub(super) enum Surface {
     /// An address with dots to be resolved: what it means to a provider isn't what stands here.
     Dotted,
     /// There is such an address, but it isn't asked like that.
-    WrongMethod,
+    WrongMethod {
+        /// How it is.
+        allow: &'static str,
+    },
     /// There is none.
     Unknown,
 }
@@ -176,11 +179,15 @@ fn of_provider(rest: &str) -> Surface {
 }
 
 fn call(method: &Method, endpoint: Endpoint) -> Surface {
-    if *method == Method::POST { Surface::Call(endpoint) } else { Surface::WrongMethod }
+    if *method == Method::POST { Surface::Call(endpoint) } else { Surface::WrongMethod { allow: "POST" } }
 }
 
 fn read_only(method: &Method, surface: Surface) -> Surface {
-    if *method == Method::GET || *method == Method::HEAD { surface } else { Surface::WrongMethod }
+    if *method == Method::GET || *method == Method::HEAD {
+        surface
+    } else {
+        Surface::WrongMethod { allow: "GET, HEAD" }
+    }
 }
 
 /// The name of a model as it was meant: some hold slashes, and clients encode them.
@@ -230,7 +237,7 @@ mod tests {
         assert_eq!((endpoint.api, endpoint.events), (Api::OpenAi, Events::Responses));
         let Surface::Call(endpoint) = post("/v1/messages") else { panic!() };
         assert_eq!((endpoint.api, endpoint.events), (Api::Anthropic, Events::Messages));
-        assert_eq!(find(&Method::GET, "/v1/embeddings", false), Surface::WrongMethod);
+        assert_eq!(find(&Method::GET, "/v1/embeddings", false), Surface::WrongMethod { allow: "POST" });
         assert_eq!(post("/v1/unheard/of"), Surface::Unknown);
         assert_eq!(post("/v1x/chat/completions"), Surface::Unknown);
     }

@@ -43,7 +43,7 @@ struct Slow {
 }
 
 impl Slow {
-    async fn ask(run: &Run<Raw>, kind: Kind) -> Self {
+    async fn ask(run: &Run<Raw>, kind: Kind, headers: &str) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4 << 10).expect("a size");
         let address: SocketAddr = run.gateway.address.parse().expect("an address");
@@ -56,7 +56,7 @@ impl Slow {
         };
         let head =
             format!("{line} HTTP/1.1\r\nhost: localhost\r\nx-request-id: slow\r\nconnection: close\r\n");
-        let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+        let request = format!("{head}{headers}content-length: {}\r\n\r\n{body}", body.len());
         connection.write_all(request.as_bytes()).await.expect("somebody reads");
         Self { connection, heard: Vec::new() }
     }
@@ -118,7 +118,7 @@ async fn slowly(kind: Kind) {
     // The first ones find out how fast the key may be used.
     others(&mut run).await;
     let alone = others(&mut run).await;
-    let mut slow = Slow::ask(&run, kind).await;
+    let mut slow = Slow::ask(&run, kind, "").await;
     let mut ahead = 0;
     for _ in 0..READS {
         assert!(slow.read().await > 0, "it goes on");
@@ -187,6 +187,36 @@ async fn who_leaves_in_the_middle_ends_its_call_and_frees_its_key() {
     assert_eq!(key(&seen, "p0")["in_flight"], 0);
     assert_eq!(key(&seen, "p0")["counts"]["cancelled"], 2);
     assert_eq!(run.join().await, Figures { requests: 4, served: 2, calls: 4 });
+}
+
+/// A client takes the beginning of a long stream and then nothing more; the next request needs the same place.
+async fn takes_nothing_more(words: &[&str], headers: &str) {
+    let endless = vec![begun(HELLO), Step::Repeat(Bytes::from(chunk(event())), EVENTS), Step::Stop];
+    let provider = Raw::start(move |heard| if heard.number == 0 { endless.clone() } else { well(heard) });
+    let mut run = Run::over_raw(vec![(provider, "limits = { concurrency = 1 }")], words);
+    let mut stuck = Slow::ask(&run, Kind::Stream, headers).await;
+    assert!(stuck.read().await > 0, "it begins");
+    run.one(Kind::Chat).await.served_by("p0", 1);
+    until("the provider hears of it", || run.providers[0].seen().left == 1);
+    let seen = status(&run.desk);
+    assert_eq!(
+        (key(&seen, "p0")["in_flight"].as_u64(), key(&seen, "p0")["status"].as_str()),
+        (Some(0), Some("active"))
+    );
+    assert_eq!(key(&seen, "p0")["counts"]["cancelled"], 1);
+    drop(stuck);
+    run.saw.push(Saw { id: "slow".to_owned(), status: 200, is_whole: false });
+    assert_eq!(run.join().await, Figures { requests: 2, served: 1, calls: 2 });
+}
+
+#[tokio::test]
+async fn who_takes_nothing_more_is_left() {
+    takes_nothing_more(&["--set", "server.send_timeout=1s"], "").await;
+}
+
+#[tokio::test]
+async fn who_takes_nothing_more_holds_no_key_beyond_its_deadline() {
+    takes_nothing_more(&[], "x-keywheel-timeout: 2s\r\n").await;
 }
 
 #[tokio::test]

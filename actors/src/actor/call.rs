@@ -16,7 +16,7 @@ use futures_util::future::{Either, select};
 use tokio::time::timeout_at;
 
 use crate::clock::Moment;
-use crate::dialect::{Api, Dialect, Kind, Speech, Tongue, redirect, success};
+use crate::dialect::{Api, Dialect, Kind, PlainHttp, Speech, Tongue, redirect, success};
 use crate::error::SendError;
 use crate::id::KeyId;
 use crate::outcome::{Attempt, Fault, Gauges, Reason, Served, Usage};
@@ -378,7 +378,13 @@ async fn exchange(
     // Who asked whether anything has changed is answered so.
     let is_unchanged = status == StatusCode::NOT_MODIFIED && wanted.delivery == Delivery::Passed;
     let is_good = is_unchanged || wanted.meaning == Meaning::Record && status.is_success();
-    let fault = dialect.fault_in(status, &headers, &body, clock.wall(now));
+    let fault = match dialect.fault_in(status, &headers, &body, clock.wall(now)) {
+        // Of a record that isn't there, or can't be had so, the status says enough.
+        Some(fault) if wanted.meaning == Meaning::Record && fault.reason == Reason::Unclassified => {
+            PlainHttp::bearer().fault_in(status, &headers, &body, clock.wall(now))
+        }
+        fault => fault,
+    };
     match fault.filter(|_| !is_good) {
         None => {
             let usage = dialect.usage_in(&body);

@@ -444,7 +444,7 @@ impl Key {
 
     fn served(&mut self, started: Moment, in_flight: u32) {
         self.counts.succeeded += 1;
-        self.health.succeeded();
+        self.health.succeeded(started);
         self.concurrency.succeeded(started, in_flight);
     }
 
@@ -599,9 +599,10 @@ impl On<Impose> for Key {
 }
 
 impl On<Reinstate> for Key {
-    fn on(&mut self, _: Reinstate, me: &mut Me<'_, Self>) {
-        self.health.reinstate();
-        self.unkept = Unkept::Something;
+    fn on(&mut self, Reinstate { began_before }: Reinstate, me: &mut Me<'_, Self>) {
+        if self.health.reinstate(began_before) {
+            self.unkept = Unkept::Something;
+        }
         // The provider counts on this key again; a rest for another reason must be told anew.
         self.told_rest = None;
         self.flow(me);
@@ -617,11 +618,11 @@ impl On<Obey> for Key {
             }
             KeyCommand::Enable => {
                 self.tell_resting_lanes(me.now(), |_| me.now());
-                self.health.enable();
+                self.health.enable(me.now());
             }
             KeyCommand::Reset => {
                 self.tell_resting_lanes(me.now(), |_| me.now());
-                self.health.reset();
+                self.health.reset(me.now());
             }
         }
         self.flow(me);

@@ -318,8 +318,10 @@ pub(crate) struct Recalled(pub(crate) u32);
 /// Provider → key: a rest that another key of the quota group met with.
 pub(crate) struct Impose(pub(crate) Rest);
 
-/// Provider → key: the refusal of your credential was the provider's fault.
-pub(crate) struct Reinstate;
+/// Provider → key: that your credential was refused was the provider's fault, for calls that began before.
+pub(crate) struct Reinstate {
+    pub(crate) began_before: Moment,
+}
 
 /// Provider → key: an operator's command. The receiver hears whether it is kept.
 pub(crate) struct Obey(pub(crate) KeyCommand);

@@ -62,8 +62,6 @@ pub(crate) struct Provider {
     probe: Option<Probe>,
     budget: RetryBudget,
     incident: IncidentGuard<KeyIndex>,
-    /// When the provider last turned out to refuse every key.
-    refused_all_at: Option<Moment>,
     /// What models wrote so far.
     reckoner: Reckoner,
     /// What every key can hold.
@@ -165,7 +163,6 @@ impl Provider {
             probe: None,
             budget: RetryBudget::default(),
             incident: IncidentGuard::default(),
-            refused_all_at: None,
             reckoner: Reckoner::default(),
             smallest: Capacity::of_all(&spec.keys),
             wanted: Wanted::default(),

@@ -178,7 +178,7 @@ const UNCLOSED: &str = "the stream ended without its closing event";
 
 /// Some providers close the connection right behind the line that says `[DONE]`: such a line, or nothing.
 fn last_mark(splitter: &mut Splitter, reader: &mut dyn StreamReader, end: &mut Seen) -> Bytes {
-    if reader.ending() == Ending::Marked
+    if reader.ending() != Ending::Unmarked
         && let Some(raw) = splitter.last_event()
         && reader.read(&Event::parse(&raw)) == EventMeaning::Done
     {
@@ -191,7 +191,7 @@ fn last_mark(splitter: &mut Splitter, reader: &mut dyn StreamReader, end: &mut S
 /// Whether a stream whose body has ended is all that it was to be.
 fn is_whole(splitter: &Splitter, reader: &dyn StreamReader, end: Seen) -> bool {
     match reader.ending() {
-        Ending::Marked => end == Seen::Done,
+        Ending::Marked | Ending::MarkedAndClosed => end == Seen::Done,
         Ending::Unmarked => splitter.is_drained(),
     }
 }
@@ -224,6 +224,7 @@ fn look(
         }
         EventMeaning::Content => {
             written.note(&event);
+            *end = Seen::Open;
             Reading::On
         }
         EventMeaning::Prelude => Reading::On,

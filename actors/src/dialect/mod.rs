@@ -128,7 +128,8 @@ pub trait StreamReader: Send {
 pub enum EventMeaning {
     /// Pings, role-only chunks, annotations: nothing is committed yet.
     Prelude,
-    /// The first of these commits the stream to its caller.
+    /// The first of these commits the stream to its caller. Behind a [`Done`](Self::Done) it takes that back: there
+    /// is more to come, and another end.
     Content,
     /// An error inside a stream that began with 200.
     Failed(Fault),
@@ -142,6 +143,9 @@ pub enum Ending {
     /// With an event that means [`EventMeaning::Done`]: a body that ends without one was cut,
     /// however cleanly its connection closed.
     Marked,
+    /// With such an event, and then with its body: this stream marked events that weren't its last, so that the
+    /// mark alone proves nothing.
+    MarkedAndClosed,
     /// With its body: no event marks it, so a clean end of the body is a whole answer
     /// and only a broken connection is a cut.
     Unmarked,

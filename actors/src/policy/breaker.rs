@@ -153,6 +153,14 @@ impl Breaker {
         self.open(now + rest)
     }
 
+    /// Goes on with another provider: what is said by calls of the one before is ignored.
+    pub fn renew(&mut self) -> Option<Change> {
+        let was_closed = matches!(self.state, State::Closed(_));
+        self.rests = 0;
+        let change = self.close();
+        (!was_closed).then_some(change)
+    }
+
     /// When the rest ends; `None` while calls or a probe go through.
     pub const fn resting_until(&self) -> Option<Moment> {
         match self.state {
@@ -458,6 +466,23 @@ mod tests {
         let probe = story.probe();
         let change = story.breaker.failed(story.now, probe, &mut story.rng, Some(Duration::from_millis(5)));
         assert_about(story.rest_after(change), 2);
+    }
+
+    #[test]
+    fn another_provider_has_nothing_to_do_with_the_one_before() {
+        let mut story = Story::begin();
+        let old = story.go();
+        assert_eq!(story.breaker.renew(), None, "nobody rested");
+        let changes: Vec<_> = (0..10).map(|_| story.fail(old)).collect();
+        assert_eq!(changes, [None; 10]);
+        assert_about(story.fall(), 1);
+        assert_eq!(story.breaker.renew(), Some(Change::Closed));
+        assert_about(story.fall(), 1);
+        story.wait_for_the_rest_to_end();
+        let probe = story.probe();
+        story.breaker.renew();
+        assert_eq!(story.fail(probe), None);
+        story.go();
     }
 
     #[test]

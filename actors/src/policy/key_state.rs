@@ -122,6 +122,12 @@ pub struct KeyHealth {
     throttles: u32,
     throttled_at: Moment,
     money_probes: u32,
+    /// When it was last found to have no money.
+    broke_at: Moment,
+    /// When all was last forgiven. What calls say that began before holds against nobody.
+    forgiven_at: Moment,
+    /// When the latest call began whose credential was refused.
+    refused_from: Moment,
 }
 
 impl KeyHealth {
@@ -136,6 +142,9 @@ impl KeyHealth {
             throttles: 0,
             throttled_at: Moment::ZERO,
             money_probes: 0,
+            broke_at: Moment::ZERO,
+            forgiven_at: Moment::ZERO,
+            refused_from: Moment::ZERO,
         }
     }
 
@@ -151,9 +160,16 @@ impl KeyHealth {
         today: SystemTime,
         rng: &mut fastrand::Rng,
     ) -> Option<Rest> {
+        if started < self.forgiven_at && !is_timed(fault.reason) {
+            return None;
+        }
         let (state, until) = match fault.reason {
-            Reason::BadCredential | Reason::AccountBanned => (KeyState::Disabled, Moment::NEVER),
-            Reason::MoneyGone => (KeyState::Failed, now + self.money_rest(fault, rng)),
+            Reason::BadCredential => {
+                self.refused_from = self.refused_from.max(started);
+                (KeyState::Disabled, Moment::NEVER)
+            }
+            Reason::AccountBanned => (KeyState::Disabled, Moment::NEVER),
+            Reason::MoneyGone => (KeyState::Failed, now + self.money_rest(now, fault, rng)),
             Reason::Throttled => (KeyState::RateLimited, now + self.throttle_rest(now, started, fault, rng)),
             Reason::QuotaUsedUp => {
                 let rest = fault.rest.unwrap_or_else(|| until_midnight(today));
@@ -189,11 +205,14 @@ impl KeyHealth {
         Some(rest)
     }
 
-    /// A call succeeded: what was counted against the key is forgotten.
-    pub const fn succeeded(&mut self) {
+    /// A call that began at `started` succeeded: what was counted against the key is forgotten. One that was under
+    /// way when no money was left says nothing about money.
+    pub fn succeeded(&mut self, started: Moment) {
         self.strikes = 0;
         self.throttles = 0;
-        self.money_probes = 0;
+        if started > self.broke_at {
+            self.money_probes = 0;
+        }
     }
 
     /// Imposes a rest. One that reaches as far already is never shortened, nor a severe one made mild.
@@ -253,21 +272,30 @@ impl KeyHealth {
         self.rests.len() < before
     }
 
-    /// Ends every rest and forgets every failure; what the configuration disables stays disabled.
-    pub fn reset(&mut self) {
+    /// Ends every rest and forgets every failure, of calls under way too; what the configuration disables stays
+    /// disabled.
+    pub fn reset(&mut self, now: Moment) {
         self.rests.retain(|rest| rest.cause == Cause::Configuration);
-        self.succeeded();
+        self.strikes = 0;
+        self.throttles = 0;
+        self.money_probes = 0;
+        self.forgiven_at = now;
     }
 
     /// Uses the key again, whatever it was and whoever said so.
-    pub fn enable(&mut self) {
+    pub fn enable(&mut self, now: Moment) {
         self.configured_on();
-        self.reset();
+        self.reset(now);
     }
 
-    /// Ends the rests that blamed the key for a refusal that was the provider's fault.
-    pub fn reinstate(&mut self) {
-        self.rests.retain(|rest| rest.cause != Cause::Fault(Reason::BadCredential));
+    /// Ends the rest that blamed the key for refusals that were the provider's fault: those of calls that
+    /// began before. Gives whether there was one.
+    pub fn reinstate(&mut self, began_before: Moment) -> bool {
+        let before = self.rests.len();
+        if self.refused_from < began_before {
+            self.rests.retain(|rest| rest.cause != Cause::Fault(Reason::BadCredential));
+        }
+        self.rests.len() < before
     }
 
     /// Whether a call of `model` may start.
@@ -358,7 +386,8 @@ impl KeyHealth {
         }
     }
 
-    fn money_rest(&mut self, fault: &Fault, rng: &mut fastrand::Rng) -> Duration {
+    fn money_rest(&mut self, now: Moment, fault: &Fault, rng: &mut fastrand::Rng) -> Duration {
+        self.broke_at = now;
         let probe = self.money_probes;
         self.money_probes = self.money_probes.saturating_add(1);
         match fault.rest {
@@ -377,6 +406,11 @@ impl KeyHealth {
         let beyond = self.strikes.checked_sub(self.rules.max_failures)?;
         Some(FAILED.delay(beyond, rng))
     }
+}
+
+/// Whether such a fault is about how much was asked within some time. That stays so whatever was forgiven.
+fn is_timed(reason: Reason) -> bool {
+    matches!(reason, Reason::Throttled | Reason::QuotaUsedUp)
 }
 
 /// Providers that name no zone reset their daily quotas at midnight UTC.
@@ -448,8 +482,21 @@ mod tests {
         assert_eq!(story.state(), KeyState::Disabled);
         story.advance(1_000_000);
         assert!(!story.serves("m"), "time doesn't mend it");
-        story.health.reset();
+        story.health.reset(story.now);
         assert!(story.serves("m"));
+    }
+
+    #[test]
+    fn blame_is_taken_back_for_the_calls_of_an_incident_and_no_later_one() {
+        let mut story = Story::alone();
+        let refused = Fault::new(Reason::BadCredential, "no such key");
+        story.fails_begun(at(5), &refused);
+        assert!(!story.health.reinstate(at(5)), "that incident was over before");
+        assert!(story.health.reinstate(at(6)) && story.serves("m"));
+        story.fails_begun(at(8), &refused);
+        story.fails_begun(at(6), &refused);
+        assert!(!story.health.reinstate(at(7)), "its last call was its own");
+        assert_eq!(story.state(), KeyState::Disabled);
     }
 
     #[test]
@@ -478,9 +525,9 @@ mod tests {
         story.health.configured_on();
         assert!(!story.serves("m"), "an operator's word stays");
         story.health.configured_off("enabled = false");
-        story.health.reset();
+        story.health.reset(story.now);
         assert!(!story.serves("m"), "a reset ends what has happened, not what is wanted");
-        story.health.enable();
+        story.health.enable(story.now);
         assert!(story.serves("m"), "and this ends both");
         story.health.configured_off("enabled = false");
         story.health.configured_on();
@@ -520,7 +567,7 @@ mod tests {
             assert!(straggler.until.since(story.now).as_secs_f64() <= high, "a straggler of the same wave");
             story.advance(10);
         }
-        story.health.succeeded();
+        story.health.succeeded(story.now);
         let rest = story.fails(&throttled(None)).expect("rests");
         assert!(rest.until.since(story.now) <= Duration::from_secs(1));
     }
@@ -535,6 +582,41 @@ mod tests {
             story.advance(minutes * 60);
             assert!(story.serves("m"), "the next call is the probe");
         }
+    }
+
+    #[test]
+    fn only_a_call_that_began_later_shows_that_there_is_money_again() {
+        let broke = Fault::new(Reason::MoneyGone, "no credit");
+        for (began, minutes) in [(at(0), 60), (at(1), 60), (at(2), 15)] {
+            let mut story = Story::alone();
+            story.advance(1).fails(&broke);
+            story.advance(901).health.succeeded(began);
+            let rest = story.fails(&broke).expect("rests").until.since(story.now);
+            assert_eq!(rest, Duration::from_secs(minutes * 60), "{began:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_under_way_when_a_key_was_reset_is_forgiven_too() {
+        for reason in [
+            Reason::BadCredential,
+            Reason::AccountBanned,
+            Reason::MoneyGone,
+            Reason::ModelDenied,
+            Reason::RegionDenied,
+        ] {
+            let mut story = Story::alone();
+            story.advance(5).health.reset(at(5));
+            assert_eq!(story.fails_begun(at(4), &Fault::new(reason, "late")), None, "{reason}");
+            assert!(story.serves("m"), "{reason}");
+            assert!(story.fails_begun(at(5), &Fault::new(reason, "new")).is_some(), "{reason}");
+        }
+        let mut story = Story::alone();
+        story.advance(5).health.enable(at(5));
+        assert!(
+            story.fails_begun(at(4), &throttled(Some(30))).is_some(),
+            "the time to wait is still to come"
+        );
     }
 
     #[test]
@@ -586,7 +668,7 @@ mod tests {
             message: "".into(),
         });
         story.fails(&throttled(Some(1)).reaching(Scope::Key));
-        story.health.reinstate();
+        story.health.reinstate(Moment::NEVER);
         story.advance(10);
         assert_eq!(story.state(), KeyState::Disabled);
     }

@@ -6,6 +6,7 @@ mod crash;
 mod departure;
 mod fallback;
 mod flow;
+mod incident;
 mod memory;
 mod prototype;
 mod reload;

@@ -9,7 +9,9 @@ use crate::upstream::{Piece, Step};
 use crate::wheel::{AnswerBody, KeyCommand};
 use crate::{Differences, ReloadError};
 
-use super::scenario::{Scenario, World, at_once, key, key_id, millis, ok, secs, throttled, unauthorized};
+use super::scenario::{
+    CALL, Scenario, World, at_once, broke, key, key_id, millis, ok, overloaded, secs, throttled, unauthorized,
+};
 
 use futures_util::StreamExt;
 use futures_util::future::join;
@@ -187,6 +189,41 @@ fn another_address_makes_all_keys_new() {
         assert_eq!(report.providers.changed, ["p".into()]);
         assert_eq!(report.keys.changed, [key_id("p", "a")]);
         world.send_with(now_or_never(&world)).await.served_by("a");
+    });
+}
+
+#[test]
+fn what_a_key_hears_on_its_way_out_isnt_held_against_those_who_take_its_place() {
+    let grouped = |name| KeySpec { quota_group: Some("org".into()), ..key(name) };
+    let scenario = Scenario::keys([]).with(|spec| spec.providers[0].keys = vec![grouped("a"), grouped("b")]);
+    scenario.upstream("a", [broke().after(secs(2))]).run(|world| async move {
+        let job = world.send_many(1).remove(0);
+        world.advance(secs(1)).await;
+        world.reload(|spec| spec.providers[0].keys = vec![grouped("c"), grouped("d")]).await;
+        let served = job.await.expect("lives");
+        served.served_by("c").attempts(2).at(secs(2) + CALL);
+        for name in ["c", "d"] {
+            assert_eq!(world.state(name), KeyState::Active, "{name}");
+        }
+    });
+}
+
+#[test]
+fn another_address_doesnt_rest_for_what_the_old_one_said() {
+    let outage = overloaded().header("retry-after", "600");
+    Scenario::keys(["a"]).otherwise(outage).run(|world| async move {
+        let resting = || world.wheel.board().providers()[0].1.resting_until;
+        world.send().await.error();
+        world.settle().await;
+        assert!(resting().is_some_and(|until| until > world.now() + secs(60)), "{:?}", resting());
+        world.upstream.otherwise(ok());
+        let job = world.send_many(1).remove(0);
+        world.reload(|spec| spec.providers[0].rotation.max_failures = 9).await;
+        assert!(resting().is_some(), "it is the same provider");
+        world.reload(|spec| spec.providers[0].base_url = "http://127.0.0.1:9/v2".into()).await;
+        assert_eq!(resting(), None);
+        let served = job.await.expect("lives");
+        assert!(served.ending.is_ok() && served.ended.since_start() < secs(5), "{served:?}");
     });
 }
 

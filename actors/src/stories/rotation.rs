@@ -11,7 +11,7 @@ use crate::spec::{DAY, Limits, MINUTE, WindowLimit};
 use crate::wheel::KeyCommand;
 
 use super::scenario::{
-    CALL, Scenario, Seen, broke, failing, key_id, millis, ok, overloaded, secs, throttled,
+    CALL, Scenario, Seen, at_once, broke, failing, key_id, millis, ok, overloaded, secs, throttled,
     throttled_without_hint, unauthorized,
 };
 use crate::error::{Obstacle, SendError};
@@ -253,6 +253,24 @@ fn commands_hold_when_they_return() {
             seen.served_by("a");
         });
         assert!(world.wheel.command(&key_id("p", "z"), KeyCommand::Reset).await.is_err());
+    });
+}
+
+#[test]
+fn a_key_that_was_enabled_isnt_disabled_by_what_was_under_way() {
+    let steps = [unauthorized().after(CALL), unauthorized().after(secs(2))];
+    let scenario = Scenario::keys(["a"]).each_key(|key| key.limits = at_once(2));
+    scenario.upstream("a", steps).run(|world| async move {
+        let mut jobs = world.send_many(2);
+        world.advance(secs(1)).await;
+        assert_eq!((world.state("a"), world.key("a").in_flight), (KeyState::Disabled, 1));
+        world.wheel.command(&key_id("p", "a"), KeyCommand::Enable).await.expect("the key exists");
+        let late = jobs.remove(1).await.expect("lives");
+        late.served_by("a").attempts(2).at(secs(2) + CALL);
+        assert_eq!(world.state("a"), KeyState::Active);
+        world.upstream.then("a", unauthorized());
+        world.send().await.error();
+        assert_eq!(world.state("a"), KeyState::Disabled, "the next call shows whether it is good");
     });
 }
 

@@ -1,10 +1,13 @@
 //! Streams: what happens before the first content is repaired, what happens after it is told.
 
+use std::sync::Arc;
+
 use ::http::{Method, StatusCode};
 use bytes::Bytes;
 use futures_util::StreamExt;
 
 use crate::board::KeyState;
+use crate::dialect::Gemini;
 use crate::error::SendError;
 use crate::outcome::Reason;
 use crate::request::{Delivery, HoldBack, Request, Terms};
@@ -13,7 +16,7 @@ use crate::upload::Upload;
 use crate::upstream::{Piece, Step};
 use crate::wheel::{Answer, AnswerBody};
 
-use super::scenario::{Scenario, key_id, millis, ok, request, secs, throttled};
+use super::scenario::{Scenario, World, key_id, millis, ok, request, secs, throttled};
 
 const ROLE: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"}}]}\n\n";
 const HELLO: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hello\"}}]}\n\n";
@@ -154,6 +157,64 @@ fn after_it_a_cut_is_an_error_behind_whole_events() {
             assert!(!stats.key(&key_id("p", "a")).failed.contains_key(&Reason::CallerGone));
         });
     }
+}
+
+/// Gemini's, which is marked by what it says of each candidate.
+fn gemini() -> Scenario {
+    Scenario::keys(["a"]).with(|spec| spec.providers[0].dialect = Arc::new(Gemini))
+}
+
+/// The text of a stream of Gemini's, and whether its end was clean.
+async fn of_gemini(world: &World, hold_back: HoldBack) -> (String, bool) {
+    let path = "/models/m:streamGenerateContent?alt=sse".to_owned();
+    let sent = Request { path, ..request(Delivery::Stream) };
+    read(world.wheel.send(sent, holding(hold_back)).await.expect("served")).await
+}
+
+#[test]
+fn of_several_candidates_each_must_be_finished() {
+    let first =
+        "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]},\"finishReason\":\"STOP\"}]}\n\n";
+    let begun = "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"b\"}]},\"index\":1}]}\n\n";
+    let second = "data: {\"candidates\":[{\"finishReason\":\"STOP\",\"index\":1}]}\n\n";
+    gemini().run(|world| async move {
+        for before in [[first, begun], [begun, first]] {
+            for end in [vec![], vec![Piece::Break], vec![Piece::Stall]] {
+                let cut = [before.map(say).to_vec(), end].concat();
+                world.upstream.then("a", Step::stream(cut.clone()));
+                assert_eq!(
+                    of_gemini(&world, HoldBack::FirstContent).await,
+                    (before.concat(), false),
+                    "{cut:?}"
+                );
+            }
+            world.upstream.then("a", Step::stream([before.map(say).to_vec(), vec![say(second)]].concat()));
+            let whole = [before.concat(), second.to_owned()].concat();
+            assert_eq!(of_gemini(&world, HoldBack::FirstContent).await, (whole, true));
+        }
+    });
+}
+
+#[test]
+fn who_calls_each_piece_the_last_must_close_well() {
+    let each =
+        "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]},\"finishReason\":\"STOP\"}]}\n\n";
+    let pieces = || vec![say(each), say(each), say(each)];
+    gemini().run(|world| async move {
+        for end in [Piece::Break, Piece::Stall] {
+            let cut = Step::stream([pieces(), vec![end]].concat());
+            world.upstream.then("a", cut);
+            assert_eq!(of_gemini(&world, HoldBack::FirstContent).await, (each.repeat(3), false));
+        }
+        for hold_back in [HoldBack::None, HoldBack::FirstContent, HoldBack::Full] {
+            world.upstream.then("a", Step::stream(pieces()));
+            assert_eq!(of_gemini(&world, hold_back).await, (each.repeat(3), true));
+        }
+        // The last of them without its blank line.
+        world.upstream.then("a", Step::stream([pieces(), vec![say(each.trim_end())]].concat()));
+        let (text, is_clean) = of_gemini(&world, HoldBack::FirstContent).await;
+        assert_eq!((text, is_clean), ([each.repeat(3).as_str(), each.trim_end()].concat(), true));
+    });
 }
 
 #[test]

@@ -4,14 +4,18 @@
 //! one doesn't do (HTTP/2), and it is the oracle of that one's tests.
 
 use std::error::Error as _;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
+use ::http::header::ACCEPT_ENCODING;
+use ::http::{HeaderMap, HeaderValue};
 use futures_util::StreamExt;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect;
 use url::Url;
 
-use super::{Call, CallFuture, LEADS_OUT, Response, TransportError, Upstream, stays_below};
+use super::off_limits::{OffLimits, is_off_limits, permitted};
+use super::{Call, CallFuture, LEADS_OUT, Response, TransportError, UNCOMPRESSED, Upstream, stays_below};
 
 /// Connections kept open per host beyond those in use: as many as jobs in flight, or each wave of
 /// jobs would connect anew.
@@ -56,12 +60,30 @@ impl Http {
             .no_proxy()
             .redirect(redirect::Policy::none())
             .referer(false)
+            .dns_resolver(Arc::new(Lookup))
             .tcp_nodelay(true)
+            .default_headers(HeaderMap::from_iter([(
+                ACCEPT_ENCODING,
+                HeaderValue::from_static(UNCOMPRESSED),
+            )]))
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .pool_idle_timeout(IDLE_CONNECTION_AGE)
             .build()
             .map_err(|error| TransportError::Unsendable(chain(&error)))?;
         Ok(Self { client })
+    }
+}
+
+/// Looks names up as reqwest would, but for addresses that no key may be sent to.
+struct Lookup;
+
+impl Resolve for Lookup {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            // The port is the URL's, and comes later.
+            let found = permitted(tokio::net::lookup_host((name.as_str(), 0)).await?)?;
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
     }
 }
 
@@ -79,7 +101,12 @@ impl Upstream for Http {
         }
         let base_url = base_url.trim_end_matches('/');
         let url = format!("{base_url}{path}");
-        let is_below = Url::parse(base_url).ok().zip(Url::parse(&url).ok());
+        let parsed = Url::parse(&url).ok();
+        // What is written as an address isn't looked up.
+        if parsed.as_ref().and_then(Url::host).is_some_and(|host| is_off_limits(&host)) {
+            return Box::pin(std::future::ready(Err(TransportError::Connect(OffLimits.to_string()))));
+        }
+        let is_below = Url::parse(base_url).ok().zip(parsed);
         if is_below.is_some_and(|(base, url)| !stays_below(base.path().trim_end_matches('/'), &url)) {
             return unsendable(LEADS_OUT);
         }

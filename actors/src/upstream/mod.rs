@@ -1,6 +1,7 @@
 //! The only socket: how a call leaves. [`Wire`] is our own client, [`Http`] is reqwest's, [`Scripted`] has no socket.
 
 mod http;
+mod off_limits;
 mod scripted;
 mod wire;
 
@@ -18,6 +19,7 @@ use crate::id::KeyId;
 use crate::upload::Upload;
 
 pub use http::{Http, HttpOptions};
+pub use off_limits::is_off_limits;
 pub use scripted::{Piece, Scripted, Step};
 pub use wire::Wire;
 
@@ -51,6 +53,10 @@ pub struct Call {
     /// What follows it, as it comes.
     pub upload: Option<Upload>,
 }
+
+/// What `accept-encoding` says of calls that don't say it themselves. Without it a server may compress as it likes
+/// (RFC 9110 §12.5.3), and nobody here unpacks it.
+const UNCOMPRESSED: &str = "identity";
 
 /// What is said of a path with dots that leaves the base URL behind.
 const LEADS_OUT: &str = "its path leads out of the base URL";

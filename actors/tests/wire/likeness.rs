@@ -1,7 +1,8 @@
 //! That ours and reqwest's give the same: the same answer where there is one, and an error where there is none.
 
 use futures_util::future::join;
-use http::Method;
+use http::header::ACCEPT_ENCODING;
+use http::{HeaderValue, Method};
 use keywheel_actors::upstream::{Http, HttpOptions, TransportError, Upstream};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -137,6 +138,67 @@ fn broken() -> impl Strategy<Value = Said> {
 
 fn methods() -> impl Strategy<Value = Method> {
     prop::sample::select(vec![Method::GET, Method::POST])
+}
+
+#[test]
+fn both_ask_for_what_can_be_read_unless_the_call_says_otherwise() {
+    let pair = Pair::new();
+    for (said, wanted) in [(None, "identity"), (Some("gzip"), "gzip")] {
+        let heard = pair.runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let base_url = format!("http://{}", listener.local_addr().expect("it listens"));
+            let one = async |upstream: &dyn Upstream| {
+                let mut call = call(&base_url, Method::POST, "{}");
+                call.headers.extend(said.map(|said| (ACCEPT_ENCODING, HeaderValue::from_static(said))));
+                let heard = async {
+                    let (mut peer, _) = listener.accept().await.expect("it listens");
+                    let heard = hear(&mut peer).await;
+                    peer.write_all(b"HTTP/1.1 204 None\r\n\r\n").await.expect("the client listens");
+                    heard
+                };
+                let (answer, heard) = join(ask(upstream, call), heard).await;
+                assert_eq!(answer.expect("a sound answer").status, 204);
+                heard
+            };
+            [one(&pair.ours).await, one(&pair.theirs).await]
+        });
+        for heard in heard {
+            let lines = heard.lines().filter_map(|line| line.strip_prefix("accept-encoding: "));
+            assert_eq!(lines.collect::<Vec<_>>(), [wanted], "{heard}");
+        }
+    }
+}
+
+#[test]
+fn neither_speaks_to_an_address_where_machines_get_their_credentials() {
+    let pair = Pair::new();
+    for server in ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.0.1]", "100.100.100.200", "metadata.goog"]
+    {
+        let base_url = format!("http://{server}:9/latest");
+        for upstream in [&pair.ours as &dyn Upstream, &pair.theirs] {
+            let answer = pair.runtime.block_on(ask(upstream, call(&base_url, Method::GET, "")));
+            let error = answer.expect_err(server).to_string();
+            assert!(error.starts_with("can't connect: it is a link-local or metadata address"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn both_look_names_up() {
+    let pair = Pair::new();
+    pair.runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let base_url = format!("http://localhost:{}", listener.local_addr().expect("it listens").port());
+        for upstream in [&pair.ours as &dyn Upstream, &pair.theirs] {
+            let served = async {
+                let (mut peer, _) = listener.accept().await.expect("it listens");
+                hear(&mut peer).await;
+                peer.write_all(b"HTTP/1.1 204 None\r\n\r\n").await.expect("the client listens");
+            };
+            let (answer, ()) = join(ask(upstream, call(&base_url, Method::GET, "")), served).await;
+            assert_eq!(answer.expect("a sound answer").status, 204);
+        }
+    });
 }
 
 #[test]

@@ -449,6 +449,12 @@ const SERVER: &[Field] = &[
         Usual::Value(|| duration(ServerConfig::default().header_timeout)),
     ),
     field(
+        "send_timeout",
+        "How long a client may take nothing of its answer before it is left.",
+        Kind::Duration,
+        Usual::Value(|| duration(ServerConfig::default().send_timeout)),
+    ),
+    field(
         "connections_max",
         "Connections at once; further ones wait.",
         Kind::Whole { least: 1, most: CONNECTIONS_MOST },

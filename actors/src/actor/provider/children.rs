@@ -39,6 +39,8 @@ pub(super) struct Child {
     pub(super) credits: u32,
     pub(super) in_flight: u32,
     pub(super) rests_until: Option<Moment>,
+    /// When its latest call began that was served.
+    pub(super) accepted_from: Option<Moment>,
     /// The largest job that its token windows can ever hold.
     pub(super) capacity: Capacity,
     /// What it has lately been too full for.
@@ -183,6 +185,7 @@ impl Provider {
             credits: 0,
             in_flight: 0,
             rests_until: None,
+            accepted_from: None,
             group: None,
             stage: Stage::Serving,
             unconfirmed: None,
@@ -421,15 +424,22 @@ impl On<KeyDown> for Provider {
 }
 
 impl Provider {
-    /// Takes back the blame. The keys are usable again from here on, unless they say otherwise.
+    /// Takes back the blame for the calls that belong to an incident. The keys are usable again from here on,
+    /// unless they say otherwise.
     pub(super) fn reinstate(&mut self, keys: &[KeyIndex]) {
+        let began_before = self.incident.excused_before();
         for key in keys {
             let child = self.children.get_mut(*key).filter(|child| child.stage == Stage::Serving);
             let Some(child) = child else { continue };
             child.rests_until = None;
-            if let Some(address) = child.address() {
-                // A dead key is started from what it left, and fails again if it must.
-                let _ = address.tell(Reinstate);
+            match &mut child.life {
+                Existence::Up(address) => {
+                    // One that has died since is started from what it left, and is refused once more.
+                    let _ = address.tell(Reinstate { began_before });
+                }
+                Existence::Down { relic, .. } => {
+                    relic.health.reinstate(began_before);
+                }
             }
         }
     }

@@ -7,8 +7,9 @@ use crate::error::{RefusedAnswer, SendError};
 use crate::event::{Decision, Event, EventKind, Logging};
 use crate::outcome::{Fault, Reason, Scope, cut};
 use crate::policy::backoff::Backoff;
-use crate::policy::breaker::{Admission, Epoch};
+use crate::policy::breaker::{Admission, Change, Epoch};
 use crate::policy::budget::RetryKind;
+use crate::policy::incident::Finding;
 use crate::policy::pick::{KeyIndex, Speed};
 use crate::policy::route::{Charge, Fate};
 use crate::request::Patience;
@@ -54,7 +55,7 @@ impl Provider {
         match ended.verdict {
             Verdict::Served { paid } => {
                 self.well(now, epoch);
-                self.incident.succeeded(ended.made.started);
+                self.accepted(ended.key, ended.made.started, now);
                 match paid {
                     Some(kind) => self.budget.give_back(kind),
                     None => self.budget.first_try_succeeded(),
@@ -142,7 +143,19 @@ impl Provider {
 
     fn well(&mut self, now: Moment, epoch: Epoch) {
         let change = self.breaker.succeeded(now, epoch);
+        if change == Some(Change::Closed) {
+            self.incident.over(now);
+        }
         self.report_change(now, change, "");
+    }
+
+    /// A key was accepted: it may show that others were refused without a fault of theirs.
+    fn accepted(&mut self, key: KeyIndex, started: Moment, now: Moment) {
+        if let Some(child) = self.children.get_mut(key) {
+            child.accepted_from = child.accepted_from.max(Some(started));
+        }
+        let doubtful = self.incident.accepted(now, key, started);
+        self.reinstate(&doubtful);
     }
 
     fn ill(&mut self, now: Moment, epoch: Epoch, fault: &Fault) {
@@ -152,21 +165,23 @@ impl Provider {
 
     /// A key was refused: its own fault, unless too many are.
     fn suspect(&mut self, key: KeyIndex, started: Moment, now: Moment) {
-        if self.refused_all_at.is_some_and(|at| started <= at) {
-            // A straggler of an incident that is known already.
-            return self.reinstate(&[key]);
-        }
         // A key that leaves may have been revoked: that says nothing about the provider.
-        if self.children.get(key).is_none_or(|child| child.stage == Stage::Leaving) {
+        let Some(child) = self.children.get(key).filter(|child| child.stage == Stage::Serving) else {
             return;
-        }
+        };
+        let accepted_from = child.accepted_from;
         let usable = |child: &super::Child| child.rests_until.is_none_or(|until| !until.is_never());
         let others_usable = self.children.serving().filter(|(_, child)| usable(child)).count();
-        let Some(keys) = self.incident.refused(now, key, others_usable) else { return };
-        self.refused_all_at = Some(now);
-        self.reinstate(&keys);
-        let change = self.breaker.trip(now, INCIDENT_REST);
-        self.report_change(now, Some(change), &format!("{} keys were refused together", keys.len()));
+        match self.incident.refused(now, key, started, accepted_from, others_usable) {
+            Finding::KeysFault => {}
+            Finding::Straggler => self.reinstate(&[key]),
+            Finding::Doubtful(keys) => self.reinstate(&keys),
+            Finding::ProvidersFault(keys) => {
+                self.reinstate(&keys);
+                let change = self.breaker.trip(now, INCIDENT_REST);
+                self.report_change(now, Some(change), &format!("{} keys were refused together", keys.len()));
+            }
+        }
     }
 
     /// What is to become of a job, the retry budget considered.
@@ -268,8 +283,7 @@ impl Provider {
     /// Until when the one rests that pays for a fault.
     fn rests_until(&self, call: &Failure, fault: &Fault, now: Moment) -> Option<Moment> {
         let Failure { key, made, .. } = call;
-        let was_incident =
-            fault.reason == Reason::BadCredential && self.refused_all_at.is_some_and(|at| made.started <= at);
+        let was_incident = fault.reason == Reason::BadCredential && self.incident.excuses(made.started);
         let until = match fault.scope {
             Scope::Key | Scope::Group | Scope::Lane if !was_incident => {
                 let lane = |rest: &&LaneRested| rest.key == *key && rest.model == made.model;

@@ -184,7 +184,9 @@ impl Provider {
     }
 
     fn tell_group(&self, of: KeyIndex, rest: &Rest) {
-        let Some(group) = self.children.get(of).and_then(|child| child.group) else { return };
+        // One that leaves may be of an account that the others aren't of any more.
+        let child = self.children.get(of).filter(|child| child.is_serving());
+        let Some(group) = child.and_then(|child| child.group) else { return };
         let siblings = self.children.iter();
         for (_, sibling) in siblings.filter(|(key, child)| *key != of && child.group == Some(group)) {
             if let Some(address) = sibling.address() {

@@ -12,6 +12,7 @@ use crate::board::KeyStatus;
 use crate::clock::Moment;
 use crate::event::EventKind;
 use crate::id::KeyName;
+use crate::policy::incident::IncidentGuard;
 use crate::policy::pick::KeyIndex;
 use crate::spec::{KeySpec, ProviderSpec};
 
@@ -42,6 +43,12 @@ impl Provider {
     fn stay(&mut self, spec: &Arc<ProviderSpec>, reload: u64, me: &Me<'_, Self>) {
         let address = if spec.is_elsewhere(&self.spec) { Address::Moved } else { Address::Same };
         self.spec = Arc::clone(spec);
+        if address == Address::Moved {
+            let change = self.breaker.renew();
+            self.report_change(me.now(), change, "");
+            self.incident = IncidentGuard::default();
+            self.probe = None;
+        }
         self.smallest = Capacity::of_all(&spec.keys);
         self.held = None;
         self.standing = Standing::Staying;

@@ -20,6 +20,15 @@ const FILLED_LATER: [&str; 4] = ["text", "thinking", "tool_use", "server_tool_us
 pub(super) struct Reader {
     committed: bool,
     told: Option<Told>,
+    end: End,
+}
+
+/// Whether the message has ended. What comes behind that takes nothing back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum End {
+    #[default]
+    Open,
+    Said,
 }
 
 impl StreamReader for Reader {
@@ -28,14 +37,18 @@ impl StreamReader for Reader {
         if data.is_empty() {
             return EventMeaning::Prelude;
         }
-        if self.committed && event.name.as_deref() == Some("content_block_delta") {
+        if self.end == End::Open && self.committed && event.name.as_deref() == Some("content_block_delta") {
             return EventMeaning::Content;
         }
         let meaning = match serde_json::from_slice::<Value>(data) {
             Ok(value) => {
                 self.heed_usage(&value);
-                meaning_of(event.name.as_deref(), &value)
+                match (self.end, meaning_of(event.name.as_deref(), &value)) {
+                    (End::Said, EventMeaning::Content) => EventMeaning::Prelude,
+                    (End::Open | End::Said, meaning) => meaning,
+                }
             }
+            Err(_) if self.end == End::Said => EventMeaning::Prelude,
             // After the commit it is the caller's to judge: nothing can be taken back.
             Err(_) if self.committed => EventMeaning::Content,
             Err(_) => {
@@ -43,6 +56,9 @@ impl StreamReader for Reader {
             }
         };
         self.committed |= meaning == EventMeaning::Content;
+        if meaning == EventMeaning::Done {
+            self.end = End::Said;
+        }
         meaning
     }
 
@@ -110,6 +126,16 @@ mod tests {
 
     fn first(data: &str) -> EventMeaning {
         read(&mut Reader::default(), data)
+    }
+
+    #[test]
+    fn nothing_behind_the_end_takes_it_back() {
+        let mut reader = Reader::default();
+        assert_eq!([HELLO, STOP].map(|data| read(&mut reader, data))[1], EventMeaning::Done);
+        for data in [HELLO, END, START, "[DONE]", r#"{"type":"cost"}"#] {
+            assert_eq!(read(&mut reader, data), EventMeaning::Prelude, "{data}");
+        }
+        assert_eq!(read(&mut reader, STOP), EventMeaning::Done);
     }
 
     #[test]

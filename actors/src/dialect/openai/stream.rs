@@ -14,9 +14,18 @@ use crate::dialect::said::is_truthy;
 use crate::dialect::{Ending, EventMeaning, StreamReader, sse};
 use crate::outcome::{Fault, Reason, Usage};
 
-/// Types of events that end a stream without `[DONE]`: responses, speech, transcriptions.
-const LAST_EVENTS: [&str; 4] =
-    ["response.completed", "response.incomplete", "speech.audio.done", "transcript.text.done"];
+/// Types of events that end a stream without `[DONE]`: responses, speech, transcriptions, images.
+const LAST_EVENTS: [&str; 6] = [
+    "response.completed",
+    "response.incomplete",
+    "speech.audio.done",
+    "transcript.text.done",
+    "image_generation.completed",
+    "image_edit.completed",
+];
+
+/// Beginnings of types that tell of images. When several were asked for, one may begin behind another's last event.
+const IMAGES: [&str; 2] = ["image_generation.", "image_edit."];
 
 /// Endings of types that announce something and bring none of it.
 const ANNOUNCEMENTS: [&str; 4] = [".created", ".queued", ".in_progress", ".added"];
@@ -29,6 +38,15 @@ const PINGS: [&str; 3] = ["ping", "keepalive", "heartbeat"];
 pub(super) struct Reader {
     committed: bool,
     usage: Option<Usage>,
+    end: End,
+}
+
+/// Whether the end was said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum End {
+    #[default]
+    Open,
+    Said,
 }
 
 impl StreamReader for Reader {
@@ -39,16 +57,19 @@ impl StreamReader for Reader {
         }
         // As the vendor's own SDK reads it: whatever may follow on the line.
         if data.starts_with(b"[DONE]") {
+            self.end = End::Said;
             return EventMeaning::Done;
         }
-        if self.committed && !is_noteworthy(event.name.as_deref(), data) {
+        if self.end == End::Open && self.committed && !is_noteworthy(event.name.as_deref(), data) {
             return EventMeaning::Content;
         }
         let meaning = match serde_json::from_slice::<Value>(data) {
             Ok(value) => {
                 self.usage = usage::in_event(&value).or(self.usage);
-                meaning_of(event.name.as_deref(), &value)
+                let meaning = meaning_of(event.name.as_deref(), &value);
+                self.behind_the_end(meaning, event.name.as_deref(), &value)
             }
+            Err(_) if self.end == End::Said => EventMeaning::Prelude,
             // Deeper than we parse, but whole.
             Err(_) if serde_json::from_slice::<IgnoredAny>(data).is_ok() => EventMeaning::Content,
             // After the commit it is the caller's to judge: nothing can be taken back.
@@ -58,6 +79,11 @@ impl StreamReader for Reader {
             }
         };
         self.committed |= meaning == EventMeaning::Content;
+        self.end = match meaning {
+            EventMeaning::Done => End::Said,
+            EventMeaning::Content => End::Open,
+            EventMeaning::Prelude | EventMeaning::Failed(_) => self.end,
+        };
         meaning
     }
 
@@ -67,6 +93,17 @@ impl StreamReader for Reader {
 
     fn ending(&self) -> Ending {
         Ending::Marked
+    }
+}
+
+impl Reader {
+    /// What an event means in its place: behind the end nothing goes on but images.
+    fn behind_the_end(&self, meaning: EventMeaning, name: Option<&str>, value: &Value) -> EventMeaning {
+        let is_of_image = || IMAGES.iter().any(|beginning| kind_of(name, value).starts_with(beginning));
+        match (self.end, meaning) {
+            (End::Said, EventMeaning::Content) if !is_of_image() => EventMeaning::Prelude,
+            (End::Open | End::Said, meaning) => meaning,
+        }
     }
 }
 
@@ -104,7 +141,7 @@ fn has_more_than_null(data: &[u8], word: &Finder<'_>) -> bool {
 }
 
 fn meaning_of(name: Option<&str>, value: &Value) -> EventMeaning {
-    let kind = value.get("type").and_then(Value::as_str).or(name).unwrap_or_default();
+    let kind = kind_of(name, value);
     if kind == "response.failed" {
         return EventMeaning::Failed(fault::in_event(value.get("response").unwrap_or(value)));
     }
@@ -119,6 +156,11 @@ fn meaning_of(name: Option<&str>, value: &Value) -> EventMeaning {
         None => ANNOUNCEMENTS.iter().any(|ending| kind.ends_with(ending)) || PINGS.contains(&kind),
     };
     if is_prelude { EventMeaning::Prelude } else { EventMeaning::Content }
+}
+
+/// The type of an event, which its data tells, or its name.
+fn kind_of<'e>(name: Option<&'e str>, value: &'e Value) -> &'e str {
+    value.get("type").and_then(Value::as_str).or(name).unwrap_or_default()
 }
 
 /// Whether one choice of a chunk brings anything but its role. The end of a choice counts: an answer may
@@ -220,6 +262,57 @@ mod tests {
             assert_eq!(reader.usage(), COUNTED);
         }
         assert_eq!(first(r#"{"type":"response.incomplete","response":{}}"#), EventMeaning::Done);
+    }
+
+    #[test]
+    fn a_stream_of_an_image_ends_with_the_image() {
+        for of in ["image_generation", "image_edit"] {
+            for named in [true, false] {
+                let event = |kind: &str, more: &str| {
+                    let name = if named { format!("event: {of}.{kind}\n") } else { String::new() };
+                    format!(r#"{name}data: {{"type":"{of}.{kind}","b64_json":"aGk="{more}}}"#) + "\n\n"
+                };
+                let mut reader = Reader::default();
+                let partial = event("partial_image", r#","partial_image_index":0"#);
+                assert_eq!(read(&mut reader, &partial), EventMeaning::Content);
+                assert_eq!(read(&mut reader, &partial), EventMeaning::Content);
+                let last = event("completed", r#","usage":{"input_tokens":9,"output_tokens":2}"#);
+                assert_eq!(read(&mut reader, &last), EventMeaning::Done);
+                assert_eq!(reader.usage(), COUNTED);
+                assert_eq!(read(&mut reader, &partial), EventMeaning::Content, "another one begins");
+                assert_eq!(read(&mut reader, &last), EventMeaning::Done);
+                assert_eq!(
+                    read(&mut Reader::default(), &last),
+                    EventMeaning::Done,
+                    "it may be the only event"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_chat_with_several_choices_ends_with_its_mark_and_with_nothing_else() {
+        let mut reader = Reader::default();
+        for (index, reason) in [(0, "null"), (1, "null"), (0, "\"stop\""), (1, "null"), (1, "\"length\"")] {
+            let choice = format!(r#"{{"index":{index},"delta":{{"content":"x"}},"finish_reason":{reason}}}"#);
+            let chunk = format!("data: {{\"choices\":[{choice}]}}\n\n");
+            assert_eq!(read(&mut reader, &chunk), EventMeaning::Content, "{chunk}");
+        }
+        assert_eq!(read(&mut reader, "data: [DONE]\n\n"), EventMeaning::Done);
+    }
+
+    #[test]
+    fn nothing_behind_the_end_takes_it_back() {
+        for last in ["[DONE]", r#"{"type":"response.completed","response":{}}"#] {
+            let mut reader = Reader::default();
+            read(&mut reader, &format!("data: {HELLO}\n\n"));
+            assert_eq!(read(&mut reader, &format!("data: {last}\n\n")), EventMeaning::Done);
+            for data in [HELLO, USAGE, r#"{"type":"cost","usd":1}"#, "{\"choices\":[", "bye"] {
+                assert_eq!(read(&mut reader, &format!("data: {data}\n\n")), EventMeaning::Prelude, "{data}");
+            }
+            assert_eq!(reader.usage(), COUNTED, "it is heard all the same");
+            assert_eq!(read(&mut reader, "data: [DONE]\n\n"), EventMeaning::Done);
+        }
     }
 
     #[test]

@@ -349,7 +349,7 @@ impl Client {
         self.concurrency.ended(started);
         self.pace.ended(started, &self.model, 0, gauges);
         let Err(hint) = accepted else {
-            self.health.succeeded();
+            self.health.succeeded(started);
             self.concurrency.succeeded(started, in_flight);
             return self.pace.succeeded(now);
         };

@@ -15,6 +15,7 @@ use tokio_rustls::TlsConnector;
 use url::Host;
 
 use super::super::TransportError;
+use super::super::off_limits::{OffLimits, is_off_limits, permitted};
 use super::socket::Socket;
 use super::target::{Origin, Security};
 
@@ -44,21 +45,28 @@ pub(super) async fn connect(
 
 async fn addresses(origin: &Origin) -> Result<VecDeque<SocketAddr>, TransportError> {
     let port = origin.port;
+    if is_off_limits(&origin.host) {
+        return Err(off_limits(OffLimits));
+    }
     match &origin.host {
         Host::Ipv4(address) => Ok(VecDeque::from([SocketAddr::from((*address, port))])),
         Host::Ipv6(address) => Ok(VecDeque::from([SocketAddr::from((*address, port))])),
         Host::Domain(name) => {
             let found = lookup_host((name.as_str(), port)).await;
             let found = found.map_err(|error| failed("dns error", &error))?;
-            Ok(in_turns(found))
+            Ok(in_turns(permitted(found).map_err(off_limits)?))
         }
     }
 }
 
+fn off_limits(error: OffLimits) -> TransportError {
+    TransportError::Connect(error.to_string())
+}
+
 /// The addresses in the system's order, but the two families in turns: where one is out of order, often all of it
 /// is (RFC 8305 §4).
-fn in_turns(found: impl Iterator<Item = SocketAddr>) -> VecDeque<SocketAddr> {
-    let mut found: VecDeque<_> = found.collect();
+fn in_turns(found: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
+    let mut found = VecDeque::from(found);
     let first_is_ipv6 = found.front().is_some_and(SocketAddr::is_ipv6);
     let (mut of_first, mut others): (VecDeque<_>, VecDeque<_>) =
         found.drain(..).partition(|address| address.is_ipv6() == first_is_ipv6);
@@ -127,8 +135,8 @@ mod tests {
     fn families_are_tried_in_turns() {
         let found = listed(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1", "1.1.1.2:1"]);
         let expected = listed(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "1.1.1.2:1", "[::3]:1"]);
-        assert_eq!(in_turns(found.into_iter()), expected);
-        assert!(in_turns([].into_iter()).is_empty());
+        assert_eq!(in_turns(found), expected);
+        assert!(in_turns(Vec::new()).is_empty());
     }
 
     #[test]

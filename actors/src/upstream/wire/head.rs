@@ -3,7 +3,7 @@
 use ::http::{HeaderMap, HeaderName, Method, header};
 use bytes::{BufMut, BytesMut};
 
-use super::super::TransportError;
+use super::super::{TransportError, UNCOMPRESSED};
 use super::target::Target;
 
 /// Room for a line that has no more than a name and a number.
@@ -37,7 +37,7 @@ pub(super) fn request(
     let (prefix, path) = target.path(path)?;
     let authority = &target.origin.authority;
     let lines = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + b": \r\n".len());
-    let room = 3 * LINE_BYTES + prefix.len() + path.len() + authority.len() + lines.sum::<usize>();
+    let room = 4 * LINE_BYTES + prefix.len() + path.len() + authority.len() + lines.sum::<usize>();
     let mut head = BytesMut::with_capacity(room);
     for part in [method.as_str(), " ", prefix, &path, " HTTP/1.1\r\nhost: ", authority, "\r\n"] {
         head.put_slice(part.as_bytes());
@@ -53,6 +53,11 @@ pub(super) fn request(
     }
     if !headers.contains_key(header::ACCEPT) {
         head.put_slice(b"accept: */*\r\n");
+    }
+    if !headers.contains_key(header::ACCEPT_ENCODING) {
+        head.put_slice(b"accept-encoding: ");
+        head.put_slice(UNCOMPRESSED.as_bytes());
+        head.put_slice(b"\r\n");
     }
     for (name, value) in headers {
         if is_ours(name) {
@@ -124,11 +129,12 @@ mod tests {
         assert_eq!(
             written(&Method::POST, &[("authorization", "Bearer sk-0"), ("x-a", "")], 1_234_567_890),
             "POST /v1/chat HTTP/1.1\r\nhost: 127.0.0.1:81\r\ncontent-length: 1234567890\r\naccept: */*\r\n\
-             authorization: Bearer sk-0\r\nx-a: \r\n\r\n"
+             accept-encoding: identity\r\nauthorization: Bearer sk-0\r\nx-a: \r\n\r\n"
         );
         assert_eq!(
-            written(&Method::GET, &[("accept", "text/plain")], 0),
-            "GET /v1/chat HTTP/1.1\r\nhost: 127.0.0.1:81\r\naccept: text/plain\r\n\r\n"
+            written(&Method::GET, &[("accept", "text/plain"), ("accept-encoding", "gzip")], 0),
+            "GET /v1/chat HTTP/1.1\r\nhost: 127.0.0.1:81\r\naccept: text/plain\r\n\
+             accept-encoding: gzip\r\n\r\n"
         );
         assert!(written(&Method::PUT, &[], 0).contains("\r\ncontent-length: 0\r\n"));
         assert!(written(&Method::DELETE, &[], 7).contains("\r\ncontent-length: 7\r\n"));
