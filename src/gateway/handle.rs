@@ -14,12 +14,13 @@ use keywheel_actors::id::{Model, ProviderId};
 use keywheel_actors::request::{Destination, Patience, Request, Terms};
 use keywheel_actors::upload::Upload;
 
-use super::answer::{self, Laps, Times};
+use super::answer;
 use super::ask;
 use super::body::{self, Bounds, KEPT_BYTES_MAX};
 use super::connection::{Attended, Attention};
 use super::gate::Gate;
 use super::headers;
+use super::laps::{Laps, Times};
 use super::models;
 use super::peek::Streamed;
 use super::refusal::Refusal;
