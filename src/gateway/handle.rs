@@ -15,13 +15,14 @@ use keywheel_actors::id::{Model, ProviderId};
 use keywheel_actors::request::{Destination, Patience, Request, Terms};
 use keywheel_actors::upload::Upload;
 
-use super::answer::{self, Laps, Times};
+use super::answer;
 use super::arrival::{Arrival, TRACEPARENT};
 use super::ask;
 use super::body::{self, Bounds, KEPT_BYTES_MAX};
 use super::connection::{Attended, Attention};
 use super::gate::Gate;
 use super::headers;
+use super::laps::{Laps, Times};
 use super::peek::Streamed;
 use super::refusal::Refusal;
 use super::surface::{self, Endpoint, Surface};

@@ -11,6 +11,7 @@ mod connection;
 mod gate;
 mod handle;
 mod headers;
+mod laps;
 mod models;
 mod peek;
 mod refusal;

@@ -12,8 +12,8 @@ use keywheel_actors::id::Model;
 use keywheel_actors::outcome::{Attempt, Usage};
 use keywheel_actors::store::Wall;
 
-use super::answer::Laps;
 use super::gate::{Gate, Passage};
+use super::laps::Laps;
 use super::refusal::Refusal;
 use super::wanted::Wanted;
 use crate::clients::Admission;
