@@ -501,6 +501,51 @@ async fn the_models_are_those_with_a_name() {
     assert_eq!(gateway.get("/v1/models/slow").send().await.expect("an answer").status(), 404);
 }
 
+#[test]
+fn every_request_has_a_line_in_the_access_log_but_probes() {
+    let sim = start(SimSpec::with_keys(1));
+    let desk = desk(&sim);
+    let gateway = Gateway::start(&desk, &["--set", "server.access_log=access.jsonl"]);
+    let key = "sk-0123456789abcdefghij";
+    for (line, more) in [
+        ("GET /livez", ""),
+        ("GET /readyz", ""),
+        ("HEAD /v1/models", ""),
+        ("GET /v1/models/nobody", ""),
+        ("GET /v1/chat/completions", ""),
+        ("GET /providers/nobody/files", ""),
+        ("GET /providers/sim/../admin", ""),
+        ("GET /v1/realtime", "upgrade: websocket\r\nconnection: upgrade\r\n"),
+        (&format!("BREW /{key}?key={key}"), ""),
+    ] {
+        let request = format!("{line} HTTP/1.1\r\nhost: localhost\r\n{more}connection: close\r\n\r\n");
+        assert!(gateway.say(request.as_bytes()).starts_with("HTTP/1.1 "), "{line}");
+    }
+    gateway.terminate().exited(0);
+    let log = desk.read("access.jsonl");
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let said: Vec<String> = lines
+        .map(|line| {
+            assert_eq!(line["peer"], "127.0.0.1");
+            let fields = ["method", "path", "surface", "status", "ending"].map(|name| line[name].to_string());
+            fields.join(" ").replace('"', "")
+        })
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "HEAD /v1/models models 200 served",
+            "GET /v1/models/nobody models 404 refused",
+            "GET /v1/chat/completions unknown 405 refused",
+            "GET /providers/nobody/files pass_through 404 refused",
+            "GET /providers/sim/../admin unknown 400 refused",
+            "GET /v1/realtime unknown 501 failed",
+            "_OTHER /sk-…ghij unknown 404 refused",
+        ]
+    );
+    assert!(!log.contains(key));
+}
+
 #[tokio::test]
 async fn what_can_be_read_in_two_ways_reaches_nobody() {
     let sim = start(SimSpec::with_keys(1));

@@ -48,6 +48,7 @@ fn play(name: &str) -> Play {
         "dead" => whole("401 Unauthorized", r#"{"error":{"message":"no","code":"invalid_api_key"}}"#),
         "throttled" => whole("429 Too Many Requests", r#"{"error":{"message":"slow"}}"#),
         "told" => whole("200 OK", r#"{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3}}"#),
+        "counted" => whole("200 OK", r#"{"input_tokens":14}"#),
         "untold" => format!("{EVENTS}{HELLO}{HELLO}{HELLO}{DONE}"),
         "long" => format!("{EVENTS}{HELLO}{long}{DONE}"),
         "told_stream" => format!("{EVENTS}{HELLO}{HELLO}{USAGE}{DONE}"),
@@ -141,6 +142,7 @@ fn used(desk: &Desk) -> BTreeMap<String, (u64, u64, u64, String)> {
 #[tokio::test]
 async fn each_request_counts_for_what_it_used_however_it_ended() {
     let names = [
+        "counted",
         "refused",
         "dead",
         "throttled",
@@ -166,6 +168,9 @@ async fn each_request_counts_for_what_it_used_however_it_ended() {
         let text = ask(&gateway, name, true).send().await.expect("an answer").text().await.expect("text");
         assert!(text.starts_with(HELLO), "{name}: {text}");
     }
+    let path = "/providers/counted/messages/count_tokens";
+    let counted = gateway.post(path, chat_body(false).to_string()).bearer_auth("kw-counted").send().await;
+    assert_eq!(counted.expect("an answer").text().await.expect("text"), r#"{"input_tokens":14}"#);
     let mut left = ask(&gateway, "left", true).send().await.expect("an answer").bytes_stream();
     let mut seen = Vec::new();
     while seen.len() < 2 * HELLO.len() {
@@ -180,13 +185,14 @@ async fn each_request_counts_for_what_it_used_however_it_ended() {
 
     let used = used(&desk);
     for (name, requests, input, output, spent) in [
+        ("counted", 1, 0, 0, "0.00"),
         ("refused", 1, 0, 0, "0.00"),
         ("dead", 1, 0, 0, "0.00"),
         // The second was refused here: no call was made for it.
         ("throttled", 1, 0, 0, "0.00"),
         ("told", 1, 7, 3, "0.000037"),
         ("untold", 1, PROMPT, 3, "0.000039"),
-        // 395 bytes more than the shortest.
+        // 395 bytes more than the one before.
         ("long", 1, PROMPT, 99, "0.000999"),
         ("told_stream", 1, 7, 3, "0.000037"),
         ("cut", 1, PROMPT, 2, "0.000029"),

@@ -10,13 +10,13 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use http::header;
-use keywheel_actors::clock::Moment;
 use keywheel_actors::error::SendError;
 use keywheel_actors::outcome::{Attempt, Usage};
 use keywheel_actors::upstream::TransportError;
 use keywheel_actors::{Answer, AnswerBody, AnswerStream};
 
 use super::headers;
+use super::laps::Laps;
 use super::refusal::{Refusal, last_event};
 use super::surface::{Endpoint, Events};
 use super::underway::{Underway, Used};
@@ -30,49 +30,9 @@ pub(super) const FALLBACK: &str = "x-keywheel-fallback";
 pub(super) const WAITED_MS: &str = "x-keywheel-waited-ms";
 pub(super) const OVERHEAD_MS: &str = "x-keywheel-overhead-ms";
 
-/// Where the time of a request went until its answer began.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(super) struct Laps {
-    /// Before and between its calls, and behind the last one if that didn't help: for a key to be free.
-    pub(super) waited: Duration,
-    /// What is left beside that and its calls: our own.
-    pub(super) overhead: Duration,
-}
-
-/// When the things happened that happen to each request that becomes a job.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
-    /// Its body was there: until then it was its client's turn.
-    pub(super) read: Moment,
-    /// It was handed to the wheel.
-    pub(super) sent: Moment,
-    /// The wheel answered.
-    pub(super) answered: Moment,
-}
-
-impl Laps {
-    /// Of one that was served: what lies behind its last call is our own time.
-    pub(super) fn of_served(times: Times, attempts: &[Attempt]) -> Self {
-        let last_end = attempts.last().map_or(times.sent, |last| last.started + last.took);
-        Self::new(times, attempts, last_end)
-    }
-
-    /// Of one that wasn't: whatever it did behind its last call, it waited.
-    pub(super) fn of_failed(times: Times, attempts: &[Attempt]) -> Self {
-        Self::new(times, attempts, times.answered)
-    }
-
-    fn new(times: Times, attempts: &[Attempt], waited_until: Moment) -> Self {
-        let called: Duration = attempts.iter().map(|attempt| attempt.took).sum();
-        let waited = waited_until.since(times.sent).saturating_sub(called);
-        let overhead = times.answered.since(times.read).saturating_sub(called).saturating_sub(waited);
-        Self { waited, overhead }
-    }
-
-    fn tell(&self, response: &mut HttpResponseBuilder) {
-        response.insert_header((WAITED_MS, millis(self.waited)));
-        response.insert_header((OVERHEAD_MS, millis(self.overhead)));
-    }
+fn tell_laps(response: &mut HttpResponseBuilder, laps: Laps) {
+    response.insert_header((WAITED_MS, millis(laps.waited)));
+    response.insert_header((OVERHEAD_MS, millis(laps.overhead)));
 }
 
 /// Milliseconds to the microsecond.
@@ -94,7 +54,7 @@ pub(super) fn respond(
     headers::to_client(&told, &mut response);
     response.insert_header((PROVIDER, served.provider.as_str()));
     tell_attempts(&mut response, &served.attempts, served.fell_back);
-    laps.tell(&mut response);
+    tell_laps(&mut response, laps);
     underway.answered(status.as_u16(), laps, served.attempts, served.fell_back);
     match body {
         // Nobody asks an empty body for its end.
@@ -153,7 +113,7 @@ pub(super) fn refuse(
     };
     let mut told = HttpResponseBuilder::new(response.status());
     tell_attempts(&mut told, attempts, fell_back);
-    laps.tell(&mut told);
+    tell_laps(&mut told, laps);
     if let Some(last) = attempts.last() {
         told.insert_header((PROVIDER, last.key.provider.as_str()));
     }
@@ -284,6 +244,15 @@ impl MessageBody for Streamed {
     }
 }
 
+/// What a stream has used up to here.
+fn used(body: &AnswerStream) -> Used {
+    match (body.usage(), body.seen()) {
+        (Some(told), _) => Used::Told(told),
+        (None, Some(seen)) => Used::Seen(seen),
+        (None, None) => Used::Unknown,
+    }
+}
+
 /// Frames a response as its request needs it.
 pub(super) fn framed(mut response: HttpResponse, request: &HttpRequest) -> HttpResponse {
     match response.body().size() {
@@ -301,15 +270,6 @@ pub(super) fn framed(mut response: HttpResponse, request: &HttpRequest) -> HttpR
     }
 }
 
-/// What a stream has used up to here.
-fn used(body: &AnswerStream) -> Used {
-    match (body.usage(), body.seen()) {
-        (Some(told), _) => Used::Told(told),
-        (None, Some(seen)) => Used::Seen(seen),
-        (None, None) => Used::Unknown,
-    }
-}
-
 /// Tells the name of a request in its response.
 pub(super) fn named(mut response: HttpResponse, request_id: &str) -> HttpResponse {
     // A name is made of plain characters.
@@ -318,50 +278,4 @@ pub(super) fn named(mut response: HttpResponse, request_id: &str) -> HttpRespons
         response.headers_mut().insert(name, value);
     }
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use keywheel_actors::id::{KeyId, KeyName, Model, ProviderId};
-    use keywheel_actors::outcome::{Fault, Reason};
-
-    use super::*;
-
-    fn at(millis: u64) -> Moment {
-        Moment::after_start(Duration::from_millis(millis))
-    }
-
-    /// The body was there after 5 s, and 2 ms later it was a job.
-    fn times(answered: u64) -> Times {
-        Times { read: at(5_000), sent: at(5_002), answered: at(answered) }
-    }
-
-    fn call(started: u64, took: u64, fault: Option<Reason>) -> Attempt {
-        Attempt {
-            key: KeyId { provider: ProviderId::from("p"), key: KeyName::from("k") },
-            model: Model::from("m"),
-            started: at(started),
-            took: Duration::from_millis(took),
-            fault: fault.map(|reason| Fault::new(reason, "")),
-        }
-    }
-
-    fn laps(waited: u64, overhead: u64) -> Laps {
-        Laps { waited: Duration::from_millis(waited), overhead: Duration::from_millis(overhead) }
-    }
-
-    #[test]
-    fn what_is_neither_called_nor_waited_for_is_our_own() {
-        // 8 ms for a key, 90 ms there, 1 ms for the answer's way.
-        assert_eq!(Laps::of_served(times(5_101), &[call(5_010, 90, None)]), laps(8, 3));
-        let calls = [call(5_002, 20, Some(Reason::Throttled)), call(5_052, 50, None)];
-        assert_eq!(Laps::of_served(times(5_102), &calls), laps(30, 2));
-    }
-
-    #[test]
-    fn who_is_refused_in_the_end_has_waited_until_then() {
-        let calls = [call(5_002, 20, Some(Reason::Throttled)), call(5_052, 50, Some(Reason::Throttled))];
-        assert_eq!(Laps::of_failed(times(8_002), &calls), laps(2_930, 2));
-        assert_eq!(Laps::of_failed(times(8_002), &[]), laps(3_000, 2), "it waited for its first call");
-    }
 }

@@ -1,5 +1,6 @@
 //! One request, from its head to its answer.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,21 +16,20 @@ use keywheel_actors::id::{Model, ProviderId};
 use keywheel_actors::request::{Destination, Patience, Request, Terms};
 use keywheel_actors::upload::Upload;
 
-use super::answer::{self, Laps, Times};
+use super::answer;
+use super::arrival::{Arrival, TRACEPARENT};
 use super::ask;
 use super::body::{self, Bounds, KEPT_BYTES_MAX};
 use super::connection::{Attended, Attention};
 use super::gate::Gate;
 use super::headers;
-use super::models;
+use super::laps::{Laps, Times};
 use super::peek::Streamed;
 use super::refusal::Refusal;
 use super::surface::{self, Endpoint, Surface};
 use super::underway::Underway;
 use super::wanted::{self, Naming, Wanted};
-use crate::clients::{Claim, Client, NotKnown, Now};
-use crate::config::Config;
-use crate::telemetry::TraceContext;
+use crate::clients::{Claim, Client, Now};
 
 /// Answers one request.
 pub(super) async fn handle(
@@ -53,58 +53,58 @@ async fn of_surface(
     payload: Payload,
     gate: &Arc<Gate>,
 ) -> HttpResponse {
-    let incoming = |config, endpoint| Incoming::new(gate, config, request, endpoint, id);
-    let config = Arc::clone(&gate.config.borrow());
+    let arrival = Arrival::of(gate, request, id);
+    let name = surface.name();
     if headers::text(request.headers(), "upgrade").is_some_and(|to| to.eq_ignore_ascii_case("websocket")) {
         let message = "websockets aren't served here";
-        return Refusal::new(StatusCode::NOT_IMPLEMENTED, "upgrade_not_served", message).respond(Api::OpenAi);
+        let refusal = Refusal::new(StatusCode::NOT_IMPLEMENTED, "upgrade_not_served", message);
+        return arrival.refuse(name, &refusal);
     }
     match surface {
+        // Who looks every second would drown the others: that is no request.
         Surface::Live => HttpResponse::Ok().body("live\n"),
         Surface::Ready if gate.is_ready() => HttpResponse::Ok().body(readiness(gate)),
         Surface::Ready => HttpResponse::ServiceUnavailable().body("draining\n"),
-        Surface::Models { api, name } => match identify(gate, request) {
-            Ok(client) => {
-                let offered = models::offered(&config.wheel, |name| client.may_use(&Model::from(name)));
-                models::respond(api, &offered, name.as_deref())
-            }
-            Err(refusal) => refusal.respond(api),
-        },
-        Surface::Call(endpoint) => incoming(config, &endpoint).answer(payload, Destination::Routed).await,
+        Surface::Models { api, name: model } => arrival.models(name, api, model.as_deref()),
+        Surface::Call(endpoint) => {
+            Incoming::new(arrival, &endpoint).answer(payload, Destination::Routed).await
+        }
         Surface::Pass { provider, path } => {
-            let Some(spec) = config.wheel.providers.iter().find(|spec| spec.id == provider) else {
+            let providers = &arrival.config.wheel.providers;
+            let Some(spec) = providers.iter().find(|spec| spec.id == provider) else {
                 // Strangers aren't told who is there.
-                return match identify(gate, request) {
+                let refusal = match arrival.identify() {
                     Ok(_) => not_found(&format!("there is no provider `{provider}`")),
-                    Err(refusal) => refusal.respond(Api::OpenAi),
+                    Err(refusal) => refusal,
                 };
+                return arrival.refuse(name, &refusal);
             };
             let path = surface::below_base(&spec.base_url, &path);
             let endpoint = Endpoint {
-                name: "pass_through",
+                name,
                 api: Api::of_path(path).or(spec.dialect.api()).unwrap_or(Api::OpenAi),
                 path: path.to_owned(),
                 model: surface::model_in(path),
                 events: surface::Events::of_path(path),
             };
-            let to = Destination::Provider(provider);
-            incoming(Arc::clone(&config), &endpoint).answer(payload, to).await
+            Incoming::new(arrival, &endpoint).answer(payload, Destination::Provider(provider)).await
         }
         Surface::Dotted => {
             let message = "a path with `.` or `..` in it leads nowhere here";
-            Refusal::bad_request("dots_in_path", message).respond(Api::OpenAi)
+            arrival.refuse(name, &Refusal::bad_request("dots_in_path", message))
         }
         Surface::WrongMethod { allow } => {
             let message = format!("`{}` isn't asked by {}, but by {allow}", request.path(), request.method());
             let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message);
-            let mut response = refusal.respond(Api::OpenAi);
+            let mut response = arrival.refuse(name, &refusal);
             response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allow));
             response
         }
-        Surface::Unknown => not_found(&format!(
-            "there is no `{}`; calls of other kinds go to /providers/ID/…",
-            request.path()
-        )),
+        Surface::Unknown => {
+            let message =
+                format!("there is no `{}`; calls of other kinds go to /providers/ID/…", request.path());
+            arrival.refuse(name, &not_found(&message))
+        }
     }
 }
 
@@ -116,51 +116,31 @@ fn readiness(gate: &Gate) -> &'static str {
     }
 }
 
-/// Who calls.
-fn identify(gate: &Gate, request: &HttpRequest) -> Result<Client, Refusal> {
-    let token = headers::token(request.headers(), request.query_string());
-    let client = gate.clients.identify(token).map_err(|NotKnown| {
-        let message = "the token is missing or isn't known here";
-        Refusal::new(StatusCode::UNAUTHORIZED, "invalid_api_key", message)
-    })?;
-    if client.name().is_none() && headers::is_of_a_page(request.headers()) {
-        let message = "without clients a gateway serves this machine's programs: no page of another site, no other \
-                       name than localhost; `keywheel client new` makes a token";
-        return Err(Refusal::new(StatusCode::FORBIDDEN, "foreign_page", message));
-    }
-    Ok(client)
-}
-
-fn not_found(message: &str) -> HttpResponse {
-    Refusal::new(StatusCode::NOT_FOUND, "not_found", message).respond(Api::OpenAi)
+fn not_found(message: &str) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, "not_found", message)
 }
 
 /// A request that becomes a job.
 struct Incoming<'a> {
-    gate: &'a Arc<Gate>,
-    config: Arc<Config>,
-    request: &'a HttpRequest,
+    arrival: Arrival<'a>,
     endpoint: &'a Endpoint,
-    id: &'a str,
-    trace: TraceContext,
+}
+
+impl<'a> Deref for Incoming<'a> {
+    type Target = Arrival<'a>;
+
+    fn deref(&self) -> &Arrival<'a> {
+        &self.arrival
+    }
 }
 
 impl<'a> Incoming<'a> {
-    fn new(
-        gate: &'a Arc<Gate>,
-        config: Arc<Config>,
-        request: &'a HttpRequest,
-        endpoint: &'a Endpoint,
-        id: &'a str,
-    ) -> Self {
-        let traceparent = headers::text(request.headers(), TRACEPARENT);
-        let trace = TraceContext::of(traceparent, config.server.trace_one_in);
-        Self { gate, config, request, endpoint, id, trace }
+    fn new(arrival: Arrival<'a>, endpoint: &'a Endpoint) -> Self {
+        Self { arrival, endpoint }
     }
 
     async fn answer(&self, payload: Payload, to: Destination) -> HttpResponse {
-        let config = Arc::clone(&self.config);
-        let mut underway = Underway::new(self.gate, config, self.endpoint.name, self.id, self.trace);
+        let mut underway = self.begun(self.endpoint.name);
         match self.prepare(payload, &to, &mut underway).await {
             Ok((request, terms)) => self.send(request, terms, underway).await,
             Err(refusal) => {
@@ -177,7 +157,7 @@ impl<'a> Incoming<'a> {
         to: &Destination,
         underway: &mut Underway,
     ) -> Result<(Request, Terms), Refusal> {
-        let client = identify(self.gate, self.request)?;
+        let client = self.identify()?;
         underway.sent_by(client.name().cloned());
         may_reach(&client, to)?;
         let bounds = self.bounds(to, underway.came)?;
@@ -334,7 +314,5 @@ fn may_reach(client: &Client, to: &Destination) -> Result<(), Refusal> {
     }
 }
 
-/// Where a trace stands in a request.
-const TRACEPARENT: &str = "traceparent";
 /// What its members keep in it: it goes on as it came.
 const TRACESTATE: &str = "tracestate";

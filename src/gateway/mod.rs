@@ -4,12 +4,14 @@
 //! answer comes back as bytes. What a client gets instead of an answer is in the words of its own API.
 
 mod answer;
+mod arrival;
 mod ask;
 mod body;
 mod connection;
 mod gate;
 mod handle;
 mod headers;
+mod laps;
 mod models;
 mod peek;
 mod refusal;

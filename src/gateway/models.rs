@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use keywheel_actors::dialect::Api;
 use keywheel_actors::id::Model;
 use keywheel_actors::spec::WheelSpec;
@@ -25,13 +26,16 @@ pub(super) fn offered(spec: &WheelSpec, may_use: impl Fn(&str) -> bool) -> Vec<S
 }
 
 /// The list, or one of it, as that API writes it.
-pub(super) fn respond(api: Api, offered: &[String], name: Option<&str>) -> HttpResponse {
-    let Some(name) = name else { return HttpResponse::Ok().json(list(api, offered)) };
+///
+/// # Errors
+/// If it isn't there.
+pub(super) fn respond(api: Api, offered: &[String], name: Option<&str>) -> Result<HttpResponse, Refusal> {
+    let Some(name) = name else { return Ok(HttpResponse::Ok().json(list(api, offered))) };
     if offered.iter().any(|model| model == name) {
-        return HttpResponse::Ok().json(one(api, name));
+        return Ok(HttpResponse::Ok().json(one(api, name)));
     }
-    let status = actix_web::http::StatusCode::NOT_FOUND;
-    Refusal::new(status, "model_not_found", format!("there is no model `{name}` here")).respond(api)
+    let message = format!("there is no model `{name}` here");
+    Err(Refusal::new(StatusCode::NOT_FOUND, "model_not_found", message))
 }
 
 fn list(api: Api, offered: &[String]) -> Value {
@@ -88,6 +92,6 @@ mod tests {
         assert_eq!(list(Api::OpenAi, &offered)["data"][0]["id"], "a");
         assert_eq!(list(Api::Anthropic, &offered)["last_id"], "a");
         assert_eq!(list(Api::Gemini, &offered)["models"][0]["name"], "models/a");
-        assert_eq!(respond(Api::OpenAi, &offered, Some("b")).status(), 404);
+        assert!(respond(Api::OpenAi, &offered, Some("b")).is_err_and(|refusal| refusal.status == 404));
     }
 }

@@ -38,6 +38,19 @@ pub(super) enum Surface {
     Unknown,
 }
 
+impl Surface {
+    /// Its name in metrics and logs.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Call(endpoint) => endpoint.name,
+            Self::Models { .. } => "models",
+            Self::Pass { .. } => "pass_through",
+            Self::Live | Self::Ready => "probe",
+            Self::Dotted | Self::WrongMethod { .. } | Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// A call of an API that the gateway knows.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Endpoint {

@@ -4,13 +4,16 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::body::{BodySize, MessageBody as _};
+use actix_web::http::Method;
+use actix_web::{HttpRequest, HttpResponse};
 use keywheel_actors::clock::Moment;
 use keywheel_actors::id::Model;
 use keywheel_actors::outcome::{Attempt, Usage};
 use keywheel_actors::store::Wall;
 
-use super::answer::Laps;
 use super::gate::{Gate, Passage};
+use super::laps::Laps;
 use super::refusal::Refusal;
 use super::wanted::Wanted;
 use crate::clients::Admission;
@@ -21,6 +24,12 @@ use crate::telemetry::{Ended, Ending, Place, TraceContext};
 
 /// The status in the records of clients that left before they had any, as nginx has it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// What any other method is called, as OpenTelemetry has it.
+const METHOD_UNUSUAL: &str = "_OTHER";
+
+/// Longer paths are cut in records.
+const PATH_CHARS_MAX: usize = 256;
 
 /// What is known of the tokens that a request used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,6 +67,7 @@ impl Underway {
         gate: &Arc<Gate>,
         config: Arc<Config>,
         surface: &'static str,
+        request: &HttpRequest,
         request_id: &str,
         trace: TraceContext,
     ) -> Self {
@@ -69,6 +79,9 @@ impl Underway {
             request_id: request_id.to_owned(),
             trace,
             client: None,
+            peer: request.peer_addr().map(|peer| peer.ip()),
+            method: method(request.method()),
+            path: path(request.path()),
             surface,
             model: None,
             served: None,
@@ -148,6 +161,17 @@ impl Underway {
         self.note(|record| record.streamed = true);
     }
 
+    /// It was answered here.
+    pub(super) fn answered_here(mut self, response: &HttpResponse) {
+        self.note(|record| {
+            record.status = response.status().as_u16();
+            if let BodySize::Sized(bytes) = response.body().size() {
+                record.bytes_out = bytes;
+            }
+        });
+        self.end(Ending::Served, Used::Unknown);
+    }
+
     /// So many bytes of its answer have left.
     pub(super) fn passed_on(&mut self, bytes: usize) {
         self.note(|record| record.bytes_out += bytes as u64);
@@ -219,6 +243,27 @@ impl Underway {
 /// Whether a call failed, and nobody has to pay for it.
 fn is_free(attempt: &Attempt) -> bool {
     attempt.fault.as_ref().is_some_and(|fault| !fault.reason.may_be_billed())
+}
+
+/// The word for a method; others than the usual ones could be anything.
+fn method(method: &Method) -> &'static str {
+    const USUAL: [Method; 8] = [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::HEAD,
+        Method::OPTIONS,
+        Method::TRACE,
+    ];
+    const WORDS: [&str; 8] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE"];
+    USUAL.iter().position(|usual| usual == method).map_or(METHOD_UNUSUAL, |at| WORDS[at])
+}
+
+/// A path as records show it: whoever mistakes it for a place of keys may have put one there.
+fn path(path: &str) -> String {
+    hushed(path).chars().take(PATH_CHARS_MAX).collect()
 }
 
 /// The name of a model as records show it: a key may have been put in its place.

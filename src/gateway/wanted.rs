@@ -132,6 +132,9 @@ pub(super) fn claim(
     fallbacks: &[Model],
     client: &Client,
 ) -> Claim {
+    if only_counts(&request.path) {
+        return Claim::NOTHING;
+    }
     let estimate = match api {
         Api::OpenAi => OpenAi.estimate_tokens(request),
         Api::Anthropic => Anthropic.estimate_tokens(request),
@@ -157,6 +160,12 @@ pub(super) fn claim(
             at_length: Some(share(client.longest_answer().max(OUTPUT_UNSAID))),
         },
     }
+}
+
+/// Whether the tokens of a prompt are asked for and no answer: nobody bills that.
+fn only_counts(path: &str) -> bool {
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    ["/count_tokens", "/input_tokens", ":countTokens"].iter().any(|ending| path.ends_with(ending))
 }
 
 /// Who may serve it.

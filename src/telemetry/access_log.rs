@@ -1,6 +1,7 @@
 //! A line of JSON for each request that has ended, written by a thread of its own: no request waits for a disk.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -35,6 +36,9 @@ struct Line<'a> {
     request_id: &'a str,
     trace_id: String,
     client: Option<&'a str>,
+    peer: Option<IpAddr>,
+    method: &'static str,
+    path: &'a str,
     surface: &'static str,
     status: u16,
     ending: Ending,
@@ -198,6 +202,9 @@ impl<'a> Line<'a> {
             request_id: &ended.request_id,
             trace_id: ended.trace.trace(),
             client: ended.client.as_deref(),
+            peer: ended.peer,
+            method: ended.method,
+            path: &ended.path,
             surface: ended.surface,
             status: ended.status,
             ending: ended.ending,

@@ -143,10 +143,15 @@ impl Otlp {
     }
 
     fn of_request(&self, ended: &Ended, mut attributes: Vec<KeyValue>) -> SpanData {
+        attributes.push(KeyValue::new("http.request.method", ended.method));
+        attributes.push(KeyValue::new("url.path", ended.path.clone()));
         attributes.push(KeyValue::new("http.response.status_code", i64::from(ended.status)));
         attributes.push(KeyValue::new("keywheel.request_id", ended.request_id.clone()));
         attributes.push(KeyValue::new("keywheel.attempts", count(ended.attempts.len() as u64)));
         attributes.push(KeyValue::new("keywheel.fallback", ended.fell_back));
+        if let Some(peer) = ended.peer {
+            attributes.push(KeyValue::new("client.address", peer.to_string()));
+        }
         if let Some(client) = &ended.client {
             attributes.push(KeyValue::new("keywheel.client", client.to_string()));
         }

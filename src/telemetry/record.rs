@@ -1,5 +1,6 @@
 //! One request of a client, when it has ended. No bodies, no headers, no secrets.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,12 @@ pub struct Ended {
     pub trace: TraceContext,
     /// Who sent it.
     pub client: Option<Arc<str>>,
+    /// From where; behind a reverse proxy that is the proxy.
+    pub peer: Option<IpAddr>,
+    /// How it was asked.
+    pub method: &'static str,
+    /// For what, without a query and without what looks like a key.
+    pub path: String,
     /// What was called, one of a few words.
     pub surface: &'static str,
     /// The model that was asked for.

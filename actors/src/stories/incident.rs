@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use crate::board::KeyState;
+use crate::id::KeyName;
+use crate::request::Terms;
+use crate::spec::Pick;
 
 use super::scenario::{CALL, Scenario, World, at_once, millis, ok, secs, unauthorized};
 
@@ -38,6 +41,39 @@ fn a_probe_that_is_refused_in_an_incident_costs_no_key() {
         world.settle().await;
         assert_all_active(&world);
     });
+}
+
+#[test]
+fn a_bad_key_that_is_preferred_doesnt_hide_that_the_others_are_good_again() {
+    let refusals = std::array::from_fn::<_, 9, _>(|_| unauthorized());
+    for pick in [Pick::PrimaryFirst, Pick::Sticky] {
+        let scenario = refusing().with(|spec| spec.providers[0].rotation.pick = pick);
+        scenario.upstream("a", refusals.clone()).run(|world| async move {
+            let jobs = world.send_many(4);
+            world.advance(secs(1)).await;
+            for job in jobs {
+                job.abort();
+            }
+            for name in &NAMES[1..] {
+                world.upstream.then(*name, unauthorized());
+            }
+            world.upstream.otherwise(ok());
+            world.advance(REST).await;
+            // Each probe is another job's: none knows with which key the one before was refused.
+            let mut probes = Vec::new();
+            while probes.len() < 5 {
+                let terms = Terms { deadline: world.now() + millis(10), ..Terms::default() };
+                let before = world.calls().len();
+                world.send_with(terms).await.error();
+                probes.extend(world.calls().into_iter().skip(before));
+                world.advance(secs(1)).await;
+            }
+            let mut tried: Vec<_> = probes[..4].iter().map(KeyName::as_str).collect();
+            tried.sort_unstable();
+            assert_eq!(tried, NAMES, "{pick:?}");
+            assert_ne!(probes[4].as_str(), probes[3].as_str(), "{pick:?}");
+        });
+    }
 }
 
 #[test]

@@ -63,6 +63,35 @@ fn a_whole_stream_comes_byte_for_byte_and_its_usage_counts() {
 }
 
 #[test]
+fn what_was_seen_of_a_stream_is_known_wherever_it_ends() {
+    let step = || Step::stream(vec![say(ROLE), say(HELLO), say(HELLO), Piece::Stall]);
+    for (hold_back, step) in
+        [(HoldBack::None, step()), (HoldBack::FirstContent, step()), (HoldBack::Full, whole())]
+    {
+        Scenario::keys(["a"]).otherwise(step).run(|world| async move {
+            let sent = world.wheel.send(request(Delivery::Stream), holding(hold_back)).await.expect("served");
+            let AnswerBody::Stream(mut body) = sent.body else { panic!("a stream") };
+            if hold_back == HoldBack::Full {
+                let seen = body.seen().expect("these are events");
+                assert_eq!(
+                    (seen.input_tokens, seen.output_tokens),
+                    (5, 6),
+                    "it told, though nobody has read it"
+                );
+                return;
+            }
+            let mut bytes = 0;
+            while bytes < [ROLE, HELLO, HELLO].concat().len() {
+                bytes += body.next().await.expect("there is more").expect("bytes").len();
+            }
+            assert_eq!(body.usage(), None, "it hasn't ended");
+            let seen = body.seen().expect("these are events");
+            assert_eq!((seen.input_tokens, seen.output_tokens), (0, 2), "{hold_back:?}");
+        });
+    }
+}
+
+#[test]
 fn a_last_line_without_its_blank_line_still_ends_the_stream() {
     let step = Step::stream(vec![say(HELLO), say("data: [DONE]\n")]);
     Scenario::keys(["a"]).otherwise(step).run(|world| async move {

@@ -178,14 +178,18 @@ impl Provider {
 
     /// A ready key that can serve such a job.
     pub(super) fn choose(&mut self, wish: &Wish, now: Moment) -> Option<KeyIndex> {
-        let Self { children, groups, lane_rests, held, picker, rng, .. } = self;
+        let Self { children, groups, lane_rests, held, picker, rng, incident, .. } = self;
         let room = Room { children, groups, lane_rests, held: held.as_ref(), now };
-        picker.pick(
-            wish.avoid,
-            wish.affinity,
-            |key| room.has(key, Some(wish.job), &wish.model, wish.tokens),
-            rng,
-        )
+        let fits = |key| room.has(key, Some(wish.job), &wish.model, wish.tokens);
+        let tried = incident.tried();
+        if !tried.is_empty() {
+            let untried = |key| !tried.contains(&key) && fits(key);
+            if let Some(key) = picker.pick(wish.avoid, wish.affinity, untried, rng) {
+                return Some(key);
+            }
+            incident.try_all_again();
+        }
+        picker.pick(wish.avoid, wish.affinity, fits, rng)
     }
 
     /// Credits in the ring that such jobs could be sent against.

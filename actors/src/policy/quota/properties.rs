@@ -146,6 +146,27 @@ fn input_and_output_have_limits_of_their_own() {
 }
 
 #[test]
+fn what_there_is_room_for_fits_and_no_token_more() {
+    let each = [
+        (WindowLimit::tokens(100, MINUTE), 30),
+        (WindowLimit::requests(5, MINUTE), u64::MAX),
+        (WindowLimit { dimension: Dimension::OutputTokens, ..WindowLimit::tokens(40, MINUTE) }, 35),
+    ];
+    let windows: Vec<_> = each.iter().map(|(limit, _)| *limit).collect();
+    let mut quota = Quota::new(&windows);
+    quota.take(Moment::ZERO, Tokens { input: 55, output: 5 }).expect("the first");
+    for (limit, room) in each {
+        let mut alone = Quota::new(&[limit]);
+        alone.take(Moment::ZERO, Tokens { input: 55, output: 5 }).expect("the first");
+        assert_eq!(alone.room_for_output(Moment::ZERO, 10), room);
+    }
+    assert_eq!(quota.room_for_output(Moment::ZERO, 10), 30, "the tightest one decides");
+    assert!(quota.check(Moment::ZERO, Tokens { input: 10, output: 31 }).is_err());
+    assert!(quota.check(Moment::ZERO, Tokens { input: 10, output: 30 }).is_ok());
+    assert_eq!(quota.room_for_output(Moment::ZERO, 41), 0);
+}
+
+#[test]
 fn a_call_larger_than_a_window_never_fits() {
     for limit in [
         WindowLimit::tokens(1_000, MINUTE),
