@@ -410,6 +410,24 @@ async fn the_end_lets_answers_end_and_tells_the_others() {
     ended.await.expect("it lives").exited(0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_waits_for_nobody() {
+    let sim = start(SimSpec::with_keys(1).first_byte(HOUR));
+    let slow = desk(&sim);
+    let mut gateway = Gateway::start(&slow, &["--set", "server.drain_grace=1h"]);
+    let waiting = tokio::spawn(gateway.chat("r").send());
+    until("the call is under way", || sim.ledger().calls == 1);
+    let gateway = tokio::task::spawn_blocking(move || {
+        gateway.program.signal("TERM");
+        gateway.program.err.line_with("once more to end at once");
+        gateway.terminate()
+    });
+    assert_eq!(waiting.await.expect("it lives").expect("an answer").status(), 503);
+    let ended = gateway.await.expect("it lives");
+    ended.exited(0);
+    assert!(ended.stderr.contains("0 requests ended by themselves, 1 were cut off"), "{}", ended.stderr);
+}
+
 async fn scripted_forever(answer: String) -> Desk {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("port 0 is always free");
     let port = listener.local_addr().expect("it listens").port();

@@ -105,13 +105,16 @@ impl Gate {
         self.metrics.text(&self.wheel, &stats, self.in_flight())
     }
 
-    /// Writes what is still to be written.
-    pub async fn finish(self: &Arc<Self>) {
+    /// Writes what is still to be written; a collector gets it until `hurried`.
+    pub async fn finish(self: &Arc<Self>, hurried: impl Future<Output = ()>) {
         if let Err(error) = self.keep_now().await {
             say(&format!("warning: what clients used isn't kept: {error:#}"));
         }
         if let Some(otlp) = &self.otlp {
-            otlp.finish().await;
+            tokio::select! {
+                () = otlp.finish() => {}
+                () = hurried => {}
+            }
         }
         if let Some(access) = &self.access {
             access.finish();
