@@ -11,7 +11,8 @@ use keywheel::sim::{Conduct, Latency, Sim, SimSpec};
 use keywheel_actors::request::{Delivery, Terms};
 use serde_json::{Value, json};
 
-use support::live::{STATE, desk_with, start, until};
+use support::gateway::Gateway;
+use support::live::{STATE, ask, desk_with, socket, start, until};
 use support::program::Output;
 use support::running::Running;
 use support::{PATIENCE, millis, request};
@@ -378,4 +379,25 @@ fn who_looks_after_processes_and_numbers_is_answered() {
     assert_eq!(events.rest().iter().rev().find(|line| !line.is_empty()).map(String::as_str), Some("0"));
     assert_eq!((code(&told("/livez")), code(&told("/readyz"))), (200, 503));
     assert_eq!(code(&told("/v1/events")), 503);
+}
+
+#[tokio::test]
+async fn another_token_counts_from_the_reload_on() {
+    let sim = two();
+    let other = TOKEN.replace("battery", "battered");
+    let desk = desk_with(&sim, &format!("{STATE}[admin]\ntoken = \"{TOKEN}\"\n"));
+    let gateway = Gateway::start(&desk, &[]);
+    let client = reqwest::Client::new();
+    let shown = async |token: &str| {
+        let asked = client.get(format!("http://{}/v1/status", gateway.admin)).bearer_auth(token).send().await;
+        asked.expect("an answer").status().as_u16()
+    };
+    assert_eq!((shown(TOKEN).await, shown(&other).await), (200, 401));
+    let text = desk.read("keywheel.toml").replace(TOKEN, &other);
+    std::fs::write(desk.path("keywheel.toml"), text).expect("ours");
+    // Whoever looks once a second may be faster than whoever asks.
+    let told = ask(&socket(&desk), "POST", "/v1/reload", "");
+    assert_eq!(told.code, 200, "{told:?}");
+    assert!(!told.body.to_string().contains("next start"), "{told:?}");
+    assert_eq!((shown(TOKEN).await, shown(&other).await), (401, 200));
 }

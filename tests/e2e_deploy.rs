@@ -62,3 +62,40 @@ fn the_container_starts_and_stops() {
     serve.extend(list("CMD ").iter().map(|word| word.replace("0.0.0.0:8080", "127.0.0.1:0")));
     serves(&desk, &serve);
 }
+
+#[tokio::test]
+async fn the_containers_dashboard_is_reached_with_a_token_and_never_without() {
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+    let file = fs::read_to_string("deploy/Containerfile").expect("it is there");
+    let shown = file.lines().find(|line| line.contains("--set admin.token=")).expect("how to reach it");
+    let sim = start(SimSpec::with_keys(1));
+    let desk = desk(&sim);
+    let wanted: Vec<String> = words(shown)
+        .iter()
+        .map(|word| word.replace("0.0.0.0:8080", "127.0.0.1:0").replace("0.0.0.0:9090", "0.0.0.0:0"))
+        .chain(["--json".to_owned()])
+        .collect();
+    let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+    desk.run(&wanted).exited(2);
+
+    let mut program = desk.start(&wanted, &[("KEYWHEEL_ADMIN_TOKEN", TOKEN)]);
+    let started: serde_json::Value =
+        serde_json::from_str(&program.out.line_with("listening")).expect("a line of JSON");
+    let admin = started["admin"].as_str().expect("an address").replace("0.0.0.0", "127.0.0.1");
+    // No certificate is ever asked for, but the client wants to be able to.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::new();
+    for (method, path, stranger, friend) in
+        [("GET", "/metrics", 401, 200), ("HEAD", "/metrics", 401, 200), ("HEAD", "/livez", 200, 200)]
+    {
+        let ask = || client.request(method.parse().expect("a method"), format!("{admin}{path}"));
+        assert_eq!(ask().send().await.expect("an answer").status(), stranger, "{method} {path}");
+        assert_eq!(
+            ask().bearer_auth(TOKEN).send().await.expect("an answer").status(),
+            friend,
+            "{method} {path}"
+        );
+    }
+    program.signal("TERM");
+    program.end().exited(0);
+}

@@ -410,6 +410,24 @@ async fn the_end_lets_answers_end_and_tells_the_others() {
     ended.await.expect("it lives").exited(0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_waits_for_nobody() {
+    let sim = start(SimSpec::with_keys(1).first_byte(HOUR));
+    let slow = desk(&sim);
+    let mut gateway = Gateway::start(&slow, &["--set", "server.drain_grace=1h"]);
+    let waiting = tokio::spawn(gateway.chat("r").send());
+    until("the call is under way", || sim.ledger().calls == 1);
+    let gateway = tokio::task::spawn_blocking(move || {
+        gateway.program.signal("TERM");
+        gateway.program.err.line_with("once more to end at once");
+        gateway.terminate()
+    });
+    assert_eq!(waiting.await.expect("it lives").expect("an answer").status(), 503);
+    let ended = gateway.await.expect("it lives");
+    ended.exited(0);
+    assert!(ended.stderr.contains("0 requests ended by themselves, 1 were cut off"), "{}", ended.stderr);
+}
+
 async fn scripted_forever(answer: String) -> Desk {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("port 0 is always free");
     let port = listener.local_addr().expect("it listens").port();
@@ -544,6 +562,23 @@ fn every_request_has_a_line_in_the_access_log_but_probes() {
         ]
     );
     assert!(!log.contains(key));
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_serves_is_no_label() {
+    let body = r#"{"error":{"code":"model_not_found","message":"no"}}"#;
+    let head = "HTTP/1.1 404 Not Found\r\ncontent-type: application/json\r\nconnection: close";
+    let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let desk = scripted(vec![answer; 2]).await;
+    let gateway = Gateway::start(&desk, &[]);
+    let asked = chat_body(false).to_string().replace("\"m\"", "\"made-up\"");
+    let answered = gateway.post("/v1/chat/completions", asked).send().await.expect("an answer");
+    assert_eq!(answered.status(), 404);
+    answered.bytes().await.expect("a body");
+    let metrics = gateway.metrics().await;
+    let counted = metrics.lines().find(|line| line.starts_with("keywheel_requests_total{"));
+    assert!(counted.is_some_and(|line| line.contains("status=\"404\"")), "{metrics}");
+    assert!(!metrics.contains("made-up"), "{metrics}");
 }
 
 #[tokio::test]
@@ -698,8 +733,16 @@ async fn traces_and_metrics_reach_a_collector() {
     let endpoint = format!("server.otlp_endpoint=http://{}", listener.local_addr().expect("it listens"));
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let collector = tokio::spawn(collected(listener, stopped));
-    let sim = start(SimSpec::with_keys(1));
-    let desk = desk(&sim);
+    let throttled = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 30";
+    let served = "HTTP/1.1 200 OK";
+    let usage = r#"{"usage":{"prompt_tokens":7,"completion_tokens":3}}"#;
+    let answers = [(throttled, "{}"), (served, usage)].map(|(head, body)| {
+        let length = body.len();
+        format!(
+            "{head}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+        )
+    });
+    let (desk, heard) = scripted_heard(answers.into()).await;
     let gateway = Gateway::start(&desk, &["--set", &endpoint]);
     let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let answer = gateway.chat("traced").header("traceparent", traceparent).send().await.expect("an answer");
@@ -714,18 +757,37 @@ async fn traces_and_metrics_reach_a_collector() {
         .filter_map(|(_, message)| message["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().cloned())
         .flatten()
         .collect();
-    assert_eq!(spans.len(), 2, "the request and its call: {messages:?}");
+    assert_eq!(spans.len(), 3, "the request and its calls: {messages:?}");
     let request = spans.iter().find(|span| span["parentSpanId"] == "00f067aa0ba902b7").expect("the request");
     assert_eq!(
         (&request["traceId"], &request["name"]),
         (&json!("4bf92f3577b34da6a3ce929d0e0e4736"), &json!("chat m"))
     );
-    let call = spans.iter().find(|span| span["parentSpanId"] == request["spanId"]).expect("its call");
-    assert!(call["attributes"].to_string().contains("gen_ai.provider.name"), "{call}");
-    let metrics =
-        messages.iter().filter(|(path, _)| path == "/v1/metrics").map(|(_, message)| message.to_string());
-    let metrics: String = metrics.collect();
-    for name in ["gen_ai.client.operation.duration", "gen_ai.client.token.usage"] {
-        assert!(metrics.contains(name), "{metrics}");
+    let calls: Vec<&Value> = spans.iter().filter(|span| span["parentSpanId"] == request["spanId"]).collect();
+    let heard = heard.await.expect("it lives");
+    for (call, heard) in calls.iter().zip(&heard) {
+        let span = call["spanId"].as_str().expect("text");
+        assert!(heard.contains(&format!("4736-{span}-01\r\n")), "{call}: {heard}");
+        let told = call["attributes"].to_string();
+        for name in ["gen_ai.provider.name", "keywheel.provider.id"] {
+            assert!(told.contains(name), "{name}: {call}");
+        }
     }
+    assert_ne!(calls[0]["spanId"], calls[1]["spanId"]);
+    let counts = |name: &str| -> Vec<Value> {
+        let of =
+            |message: &(String, Value)| message.1["resourceMetrics"][0]["scopeMetrics"][0]["metrics"].clone();
+        let metrics = messages.iter().filter(|(path, _)| path == "/v1/metrics").map(of);
+        let all: Vec<Value> = metrics.filter_map(|all| all.as_array().cloned()).flatten().collect();
+        let named =
+            all.iter().find(|metric| metric["name"] == name).unwrap_or_else(|| panic!("{name}: {all:?}"));
+        let points = named["histogram"]["dataPoints"].as_array().expect("points");
+        points.iter().map(|point| point["count"].clone()).collect()
+    };
+    let are_ones = |points: &[Value]| points.iter().all(|count| [json!(1), json!("1")].contains(count));
+    let [requests, calls, tokens] =
+        ["http.server.request.duration", "gen_ai.client.operation.duration", "gen_ai.client.token.usage"]
+            .map(counts);
+    assert_eq!((requests.len(), calls.len(), tokens.len()), (1, 2, 2), "one that served, one that didn't");
+    assert!(are_ones(&requests) && are_ones(&calls) && are_ones(&tokens));
 }

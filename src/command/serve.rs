@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use futures_util::FutureExt as _;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
@@ -18,6 +19,9 @@ use crate::ui::screen::say;
 
 /// Answers have ended by then; this is for their last bytes to leave.
 const LAST_BYTES: Duration = Duration::from_secs(5);
+
+/// The same for who was told twice to end: streams that are read are told of it.
+const LAST_BYTES_AT_ONCE: Duration = Duration::from_millis(250);
 
 /// Where programs look for their collector that aren't told otherwise (OpenTelemetry, "OTLP Exporter Configuration").
 const COLLECTOR_VARIABLE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
@@ -91,18 +95,26 @@ impl Args {
         }));
         self.tell(&server, &session)?;
         stopping.await;
-        let at_once = super::stopping::signal().context("can't wait for signals")?;
+        let at_once = super::stopping::signal().context("can't wait for signals")?.shared();
         say("draining: nothing new is taken; once more to end at once");
         gate.close();
         server.close_the_door().await;
         let drained = tokio::select! {
             drained = wheel.drain(session.config().server.drain_grace) => drained,
-            () = at_once => wheel.drain(Duration::ZERO).await,
+            () = at_once.clone() => wheel.drain(Duration::ZERO).await,
         };
-        gate.emptied(LAST_BYTES).await;
+        let hurried = async {
+            at_once.await;
+            tokio::time::sleep(LAST_BYTES_AT_ONCE).await;
+        }
+        .shared();
+        tokio::select! {
+            () = gate.emptied(LAST_BYTES) => {}
+            () = hurried.clone() => {}
+        }
         following.abort();
         keeping.abort();
-        gate.finish().await;
+        gate.finish(hurried).await;
         server.stop().await;
         say(&format!("{} requests ended by themselves, {} were cut off", drained.finished, drained.cut_off));
         session.end().await;

@@ -15,6 +15,9 @@ const BEHIND_PREFIX_MIN: usize = 16;
 /// The keys of half a dozen vendors begin so.
 const SHARED_PREFIX: &str = "sk-";
 
+/// What the tokens begin with that `keywheel client new` makes.
+const OWN_PREFIX: &str = "kw-";
+
 /// Keys without a prefix are hexadecimal digits or base62, and at least so long. Names and models of that
 /// length have `-`, `_` or `.` in them.
 const BARE_CHARS_MIN: usize = 32;
@@ -48,7 +51,7 @@ pub(crate) fn looks_secret(word: &str) -> bool {
 
 fn has_prefix(word: &str) -> bool {
     let own = PRESETS.iter().filter_map(|preset| preset.key_prefix);
-    own.chain([SHARED_PREFIX])
+    own.chain([SHARED_PREFIX, OWN_PREFIX])
         .any(|prefix| word.strip_prefix(prefix).is_some_and(|rest| rest.len() >= BEHIND_PREFIX_MIN))
 }
 
@@ -72,6 +75,7 @@ mod tests {
             ("p/AIzaSyA-0123456789abcdef.weight", "p/AIza…cdef.weight"),
             ("unexpected argument '--sk-0123456789abcdefgh'", "unexpected argument '--sk-…efgh'"),
             ("9f3c1be07d52a8464be9d01c7a35f682", "…f682"),
+            ("/v1/kw-9f3c1be07d52a8464be9d01c7a35f682/x", "/v1/…f682/x"),
             ("sk-0123456789abcdefgh=sk-0123456789abcdefgh", "sk-…efgh=sk-…efgh"),
         ] {
             assert_eq!(hushed(text), wanted);

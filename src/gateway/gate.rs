@@ -66,13 +66,15 @@ impl Gate {
                 None
             }
         };
+        let metrics = Metrics::new();
+        metrics.configure(&config.borrow());
         Ok(Self {
             wheel,
             config,
             clients,
             room: Arc::default(),
             keeper,
-            metrics: Metrics::new(),
+            metrics,
             access,
             otlp: None,
             in_flight: AtomicUsize::new(0),
@@ -86,14 +88,14 @@ impl Gate {
         Self { otlp: Some(otlp), ..self }
     }
 
-    /// A request has ended.
-    pub(super) fn told(&self, ended: &Ended) {
+    /// A request has ended, which began under that configuration.
+    pub(super) fn told(&self, ended: &Ended, config: &Config) {
         self.metrics.record(ended);
         if let Some(access) = &self.access {
             access.record(ended);
         }
         if let Some(otlp) = &self.otlp {
-            otlp.record(ended);
+            otlp.record(ended, &config.wheel.providers);
         }
     }
 
@@ -103,25 +105,29 @@ impl Gate {
         self.metrics.text(&self.wheel, &stats, self.in_flight())
     }
 
-    /// Writes what is still to be written.
-    pub async fn finish(self: &Arc<Self>) {
+    /// Writes what is still to be written; a collector gets it until `hurried`.
+    pub async fn finish(self: &Arc<Self>, hurried: impl Future<Output = ()>) {
         if let Err(error) = self.keep_now().await {
             say(&format!("warning: what clients used isn't kept: {error:#}"));
         }
         if let Some(otlp) = &self.otlp {
-            otlp.finish().await;
+            tokio::select! {
+                () = otlp.finish() => {}
+                () = hurried => {}
+            }
         }
         if let Some(access) = &self.access {
             access.finish();
         }
     }
 
-    /// Takes over what the configuration says of clients, each time when it changes.
+    /// Takes over what the configuration says of clients and names, each time when it changes.
     pub async fn follow(&self) {
         let mut config = self.config.clone();
         while config.changed().await.is_ok() {
             let config = Arc::clone(&config.borrow_and_update());
             self.clients.reload(&config.server.clients);
+            self.metrics.configure(&config);
         }
     }
 

@@ -204,7 +204,7 @@ fn read_only(method: &Method, surface: Surface) -> Surface {
 }
 
 /// The name of a model as it was meant: some hold slashes, and clients encode them.
-fn decoded(name: &str) -> String {
+pub(super) fn decoded(name: &str) -> String {
     percent_decoded(name).unwrap_or_else(|| name.to_owned())
 }
 

@@ -15,6 +15,7 @@ use keywheel_actors::store::Wall;
 use super::gate::{Gate, Passage};
 use super::laps::Laps;
 use super::refusal::Refusal;
+use super::surface::decoded;
 use super::wanted::Wanted;
 use crate::clients::Admission;
 use crate::config::Config;
@@ -205,7 +206,7 @@ impl Underway {
         if let Some(admission) = self.admission.take() {
             self.settle(admission, &record, used);
         }
-        self.gate.told(&record);
+        self.gate.told(&record, &self.config);
     }
 
     /// Its client has used what is known, and what was reckoned where nothing is.
@@ -263,7 +264,13 @@ fn method(method: &Method) -> &'static str {
 
 /// A path as records show it: whoever mistakes it for a place of keys may have put one there.
 fn path(path: &str) -> String {
-    hushed(path).chars().take(PATH_CHARS_MAX).collect()
+    // `%2D` hides a key's dash.
+    let decoded = decoded(path);
+    let shown = match hushed(&decoded) {
+        Cow::Borrowed(_) => hushed(path),
+        Cow::Owned(quiet) => Cow::Owned(quiet),
+    };
+    shown.chars().take(PATH_CHARS_MAX).collect()
 }
 
 /// The name of a model as records show it: a key may have been put in its place.
@@ -277,5 +284,29 @@ fn shown(model: &Model) -> Model {
 impl Drop for Underway {
     fn drop(&mut self) {
         self.end(Ending::ClientGone, Used::Unknown);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_shown_without_the_key_that_was_pasted_into_it() {
+        assert_eq!(path("/v1/models/a%2Fb"), "/v1/models/a%2Fb");
+        for (came, shown) in [
+            ("/v1/sk-0123456789abcdefgh/x", "/v1/sk-…efgh/x"),
+            ("/v1/sk%2D0123456789abcdefgh", "/v1/sk-…efgh"),
+            ("/kw-9f3c1be07d52a8464be9d01c7a35f682", "/…f682"),
+        ] {
+            assert_eq!(path(came), shown);
+        }
+        assert_eq!(path(&"/é".repeat(300)).chars().count(), PATH_CHARS_MAX);
+    }
+
+    #[test]
+    fn a_method_is_one_of_a_few_words() {
+        assert_eq!(method(&Method::DELETE), "DELETE");
+        assert_eq!(method(&Method::from_bytes(b"BREW").unwrap()), METHOD_UNUSUAL);
     }
 }

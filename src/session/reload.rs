@@ -128,12 +128,19 @@ async fn reload(
     // Where the files are can't change while they are open.
     let home = std::mem::replace(&mut config.home, before.home.clone());
     let admin = std::mem::replace(&mut config.admin, before.admin.clone());
+    // Another token counts at once. Whether there is one decides who may come in at all, as the address does.
+    if let (Some(token), Some(_)) = (&admin.token, &before.admin.token) {
+        config.admin.token = Some(token.clone());
+    }
     let report = wheel.reload(config.wheel.clone()).await.map_err(|error| error.to_string())?;
     let mut lines: Vec<String> = lines(&report).collect();
     if config.wheel.routes != before.wheel.routes
         || config.wheel.fallback_order != before.wheel.fallback_order
     {
         lines.push("changed routes".to_owned());
+    }
+    if config.admin.token != before.admin.token {
+        lines.push("changed the admin token".to_owned());
     }
     if home != config.home || admin != config.admin {
         lines.push("`[state]`, `[admin]` and `[failures]` only at the next start".to_owned());

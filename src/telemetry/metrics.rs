@@ -1,10 +1,12 @@
 //! Metrics for Prometheus. What requests come to is counted as they end; what providers and keys are doing is read
 //! from the board when somebody asks.
 
+use std::iter;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use keywheel_actors::board::KeyState;
+use keywheel_actors::id::Model;
 use keywheel_actors::stats::StatsReport;
 use keywheel_actors::{Keeping, Wheel};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -17,6 +19,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::Ended;
 use super::labels::Names;
+use crate::config::Config;
+use crate::money::PricedModels;
 
 /// Seconds: from the quickest refusal to the longest thought.
 const DURATIONS: [f64; 16] =
@@ -219,7 +223,25 @@ impl Metrics {
         registry.register("build", "What runs", build);
     }
 
-    /// Counts a request that has ended.
+    /// Takes over the names that the configuration has now: these always have labels of their own.
+    pub fn configure(&self, config: &Config) {
+        let providers = &config.wheel.providers;
+        self.providers.configure(providers.iter().map(|provider| provider.id.as_str()));
+        let routes = config.wheel.routes.iter();
+        let routed = routes.flat_map(|route| {
+            iter::once(&route.model).chain(route.candidates.iter().map(|candidate| &candidate.model))
+        });
+        let named = providers.iter().flat_map(|provider| {
+            provider.models.values().chain(provider.keys.iter().flat_map(|key| &key.models))
+        });
+        let priced = config.prices.list.iter().filter_map(|price| match &price.models {
+            PricedModels::One(model) => Some(model),
+            PricedModels::BeginningWith(_) => None,
+        });
+        self.models.configure(routed.chain(named).chain(priced).map(Model::as_str));
+    }
+
+    /// Counts a request that has ended. Models have a label once they have served: who makes names up has none.
     pub fn record(&self, ended: &Ended) {
         let none = || Text::from("");
         let client = ended.client.clone().unwrap_or_else(none);

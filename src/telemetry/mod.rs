@@ -6,6 +6,7 @@ mod log_file;
 mod metrics;
 mod otlp;
 mod record;
+mod semantics;
 mod trace_context;
 
 pub use access_log::AccessLogger;

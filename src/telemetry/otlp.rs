@@ -10,6 +10,8 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use keywheel_actors::id::KeyId;
+use keywheel_actors::request::span_of_call;
+use keywheel_actors::spec::ProviderSpec;
 use keywheel_actors::upstream::{Call, HttpOptions, Upstream as _, Wire};
 use opentelemetry::metrics::{Histogram, MeterProvider as _};
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
@@ -25,6 +27,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
+use super::semantics::{self, Vendors};
 use super::{Ended, Ending};
 
 /// Spans that wait for the collector; those beyond are left out.
@@ -43,6 +46,11 @@ const LAST_WITHIN: Duration = Duration::from_secs(2);
 /// Bounds of `gen_ai.client.operation.duration`, in seconds, as the conventions have them.
 const DURATIONS: [f64; 14] =
     [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
+/// Bounds of `http.server.request.duration`, in seconds: those of the conventions, and further ones, for models
+/// think longer than pages are built.
+const REQUESTS: [f64; 18] = [
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 120.0, 600.0,
+];
 /// Bounds of `gen_ai.client.token.usage`, as the conventions have them.
 const TOKENS: [f64; 14] = [
     1.0,
@@ -69,7 +77,8 @@ pub struct Otlp {
     end: Arc<Notify>,
     sending: Mutex<Option<JoinHandle<()>>>,
     meters: SdkMeterProvider,
-    durations: Histogram<f64>,
+    requests: Histogram<f64>,
+    calls: Histogram<f64>,
     tokens: Histogram<u64>,
     scope: InstrumentationScope,
 }
@@ -103,10 +112,16 @@ impl Otlp {
         let reader = PeriodicReader::builder(metrics).with_interval(METRICS_EVERY).build();
         let meters = SdkMeterProvider::builder().with_reader(reader).with_resource(resource).build();
         let meter = meters.meter("keywheel");
-        let durations = meter
-            .f64_histogram("gen_ai.client.operation.duration")
+        let requests = meter
+            .f64_histogram("http.server.request.duration")
             .with_unit("s")
             .with_description("From a request's coming to its end")
+            .with_boundaries(REQUESTS.to_vec())
+            .build();
+        let calls = meter
+            .f64_histogram("gen_ai.client.operation.duration")
+            .with_unit("s")
+            .with_description("From the beginning of a call to a provider to its end")
             .with_boundaries(DURATIONS.to_vec())
             .build();
         let tokens = meter
@@ -119,14 +134,21 @@ impl Otlp {
         let end = Arc::new(Notify::new());
         let sending = Mutex::new(Some(runtime.spawn(send(waiting, exporter, Arc::clone(&end)))));
         let scope = InstrumentationScope::builder("keywheel").with_version(env!("CARGO_PKG_VERSION")).build();
-        Ok(Self { spans, end, sending, meters, durations, tokens, scope })
+        Ok(Self { spans, end, sending, meters, requests, calls, tokens, scope })
     }
 
     /// A request has ended.
-    pub fn record(&self, ended: &Ended) {
-        let shared = shared_attributes(ended);
-        self.durations.record(ended.took.as_secs_f64(), &shared);
-        if let Some(usage) = ended.usage {
+    pub fn record(&self, ended: &Ended, providers: &[ProviderSpec]) {
+        let vendors = Vendors::of(providers);
+        self.requests.record(ended.took.as_secs_f64(), &semantics::of_request(ended));
+        for attempt in &ended.attempts {
+            let took = semantics::took(ended, attempt).as_secs_f64();
+            self.calls.record(took, &semantics::of_call(ended, attempt, &vendors));
+        }
+        if let Some(usage) = ended.usage
+            && let Some(serving) = ended.attempts.last()
+        {
+            let shared = semantics::of_call(ended, serving, &vendors);
             for (kind, tokens) in [("input", usage.input_tokens), ("output", usage.output_tokens)] {
                 let mut attributes = shared.clone();
                 attributes.push(KeyValue::new("gen_ai.token.type", kind));
@@ -135,17 +157,17 @@ impl Otlp {
         }
         if ended.trace.sampled {
             // A collector that is too slow gets less.
-            let _ = self.spans.try_send(self.of_request(ended, shared));
+            let _ = self.spans.try_send(self.of_request(ended, &vendors));
             for attempt in 0..ended.attempts.len() {
-                let _ = self.spans.try_send(self.of_attempt(ended, attempt));
+                let _ = self.spans.try_send(self.of_attempt(ended, attempt, &vendors));
             }
         }
     }
 
-    fn of_request(&self, ended: &Ended, mut attributes: Vec<KeyValue>) -> SpanData {
-        attributes.push(KeyValue::new("http.request.method", ended.method));
+    fn of_request(&self, ended: &Ended, vendors: &Vendors<'_>) -> SpanData {
+        let mut attributes = semantics::of_request(ended);
+        attributes.extend(semantics::of_generation(ended, vendors));
         attributes.push(KeyValue::new("url.path", ended.path.clone()));
-        attributes.push(KeyValue::new("http.response.status_code", i64::from(ended.status)));
         attributes.push(KeyValue::new("keywheel.request_id", ended.request_id.clone()));
         attributes.push(KeyValue::new("keywheel.attempts", count(ended.attempts.len() as u64)));
         attributes.push(KeyValue::new("keywheel.fallback", ended.fell_back));
@@ -159,7 +181,6 @@ impl Otlp {
             attributes.push(KeyValue::new("gen_ai.usage.input_tokens", count(usage.input_tokens)));
             attributes.push(KeyValue::new("gen_ai.usage.output_tokens", count(usage.output_tokens)));
         }
-        let model = ended.model.as_ref().map_or("", |model| model.as_str());
         let status = match ended.ending {
             Ending::Served | Ending::ClientGone => Status::Unset,
             Ending::Refused | Ending::Failed | Ending::Cut => {
@@ -172,7 +193,7 @@ impl Otlp {
             parent_span_id: SpanId::from(ended.trace.parent.unwrap_or_default()),
             parent_span_is_remote: true,
             span_kind: SpanKind::Server,
-            name: format!("{} {model}", operation(ended.surface)).trim().to_owned().into(),
+            name: semantics::name(ended).into(),
             start_time: began,
             end_time: began + ended.took,
             attributes,
@@ -184,30 +205,26 @@ impl Otlp {
         }
     }
 
-    fn of_attempt(&self, ended: &Ended, index: usize) -> SpanData {
+    fn of_attempt(&self, ended: &Ended, index: usize, vendors: &Vendors<'_>) -> SpanData {
         let attempt = &ended.attempts[index];
         let began = SystemTime::from(ended.at) + attempt.started.since(ended.began);
-        let mut attributes = vec![
-            KeyValue::new("gen_ai.operation.name", operation(ended.surface)),
-            KeyValue::new("gen_ai.provider.name", attempt.key.provider.to_string()),
-            KeyValue::new("gen_ai.request.model", attempt.model.to_string()),
-            KeyValue::new("keywheel.key", attempt.key.key.to_string()),
-        ];
+        let mut attributes = semantics::of_call(ended, attempt, vendors);
+        attributes.push(KeyValue::new("keywheel.key", attempt.key.key.to_string()));
+        if attempt.fault.is_some() {
+            attributes.push(KeyValue::new("gen_ai.request.model", attempt.model.to_string()));
+        }
         let status = match &attempt.fault {
-            Some(fault) => {
-                attributes.push(KeyValue::new("error.type", fault.reason.as_str()));
-                Status::error(fault.reason.as_str())
-            }
+            Some(fault) => Status::error(fault.reason.as_str()),
             None => Status::Unset,
         };
         SpanData {
-            span_context: context(ended, fastrand::u64(1..)),
+            span_context: context(ended, span_of_call(ended.trace.span_id, index)),
             parent_span_id: SpanId::from(ended.trace.span_id),
             parent_span_is_remote: false,
             span_kind: SpanKind::Client,
-            name: format!("{} {}", operation(ended.surface), attempt.model).into(),
+            name: format!("{} {}", semantics::operation(ended.surface), attempt.model).into(),
             start_time: began,
-            end_time: began + attempt.took,
+            end_time: began + semantics::took(ended, attempt),
             attributes,
             dropped_attributes_count: 0,
             events: SpanEvents::default(),
@@ -246,35 +263,6 @@ fn context(ended: &Ended, span_id: u64) -> SpanContext {
         false,
         TraceState::NONE,
     )
-}
-
-/// What spans and metrics of a request have in common. Few values each: names of models are those that were served.
-fn shared_attributes(ended: &Ended) -> Vec<KeyValue> {
-    let mut attributes = vec![KeyValue::new("gen_ai.operation.name", operation(ended.surface))];
-    if let Some(place) = &ended.served {
-        attributes.push(KeyValue::new("gen_ai.provider.name", place.provider.to_string()));
-        attributes.push(KeyValue::new("gen_ai.response.model", place.model.to_string()));
-        if let Some(model) = &ended.model {
-            attributes.push(KeyValue::new("gen_ai.request.model", model.to_string()));
-        }
-    }
-    match ended.ending {
-        Ending::Served => {}
-        Ending::Refused | Ending::Failed | Ending::Cut | Ending::ClientGone => {
-            let word = ended.code.clone().unwrap_or_else(|| ended.ending.as_str().to_owned());
-            attributes.push(KeyValue::new("error.type", word));
-        }
-    }
-    attributes
-}
-
-/// The word of the conventions, or our own where they have none.
-fn operation(surface: &'static str) -> &'static str {
-    match surface {
-        "chat_completions" | "messages" | "responses" => "chat",
-        "completions" => "text_completion",
-        other => other,
-    }
 }
 
 fn count(number: u64) -> i64 {

@@ -12,6 +12,7 @@ use hyper::http::uri::Authority;
 use hyper::{HeaderMap, Method, Uri};
 use keywheel_actors::clock::Moment;
 use keywheel_actors::secret::Secret;
+use tokio::sync::Semaphore;
 
 use super::orders::is_json;
 use super::route::Place;
@@ -19,6 +20,9 @@ use super::sessions::Sessions;
 
 /// Port of an address that names none.
 const HTTP_PORT: u16 = 80;
+
+/// So many of those who show a wrong token wait at once; they are few among a listener's connections.
+pub(super) const BAD_TOKENS_MAX: usize = 32;
 
 /// Why a request isn't answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,13 +43,30 @@ pub(super) enum Turned {
 #[derive(Debug)]
 pub(super) struct Gate {
     address: SocketAddr,
-    token: Option<Secret>,
+    token: Mutex<Option<Secret>>,
     sessions: Mutex<Sessions>,
+    /// Places for those who showed a wrong token.
+    pub(super) resting: Semaphore,
 }
 
 impl Gate {
     pub(super) fn new(address: SocketAddr, token: Option<Secret>) -> Self {
-        Self { address, token, sessions: Mutex::default() }
+        let resting = Semaphore::new(BAD_TOKENS_MAX);
+        Self { address, token: Mutex::new(token), sessions: Mutex::default(), resting }
+    }
+
+    /// Takes over another token in place of the one that there is. What the old one began is over.
+    pub(super) fn renew(&self, token: &Secret) {
+        let mut own = self.token.lock().unwrap_or_else(PoisonError::into_inner);
+        if own.as_ref().is_some_and(|own| own != token) {
+            *own = Some(token.clone());
+            *self.sessions() = Sessions::default();
+        }
+    }
+
+    /// The token as it is now.
+    fn token(&self) -> Option<Secret> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether a request may go on.
@@ -64,18 +85,20 @@ impl Gate {
             return Err(Turned::Garbled("this is no proxy"));
         }
         let host = sole(headers, header::HOST)?.ok_or(Turned::Garbled("a request names its host"))?;
-        if self.token.is_none() && !self.is_us(host) {
+        let token = self.token();
+        if token.is_none() && !self.is_us(host) {
             return Err(Turned::Foreign("without a token only loopback addresses are answered"));
         }
         let origin = sole(headers, header::ORIGIN)?;
         if !origin.is_none_or(|origin| is_of(origin, host)) || !is_own_page(place, method, headers) {
             return Err(Turned::Foreign("other pages aren't answered"));
         }
-        // What isn't GET changes something, or is refused for its method later.
-        if *method != Method::GET && !is_json(headers) {
+        // What doesn't read changes something, or is refused for its method later.
+        let reads = *method == Method::GET || *method == Method::HEAD;
+        if !reads && !is_json(headers) {
             return Err(Turned::NotJson);
         }
-        let Some(token) = &self.token else { return Ok(()) };
+        let Some(token) = token else { return Ok(()) };
         if place.is_some_and(Place::is_public) {
             return Ok(());
         }
@@ -91,7 +114,7 @@ impl Gate {
             return Err(Turned::NoToken);
         }
         // Browsers say where a change comes from.
-        if *method != Method::GET && origin.is_none() {
+        if !reads && origin.is_none() {
             return Err(Turned::Foreign("a change by a browser says where it comes from"));
         }
         Ok(())
@@ -99,7 +122,7 @@ impl Gate {
 
     /// Exchanges the token for a session; gives the cookie.
     pub(super) fn log_in(&self, shown: &str, headers: &HeaderMap, now: Moment) -> Result<String, Turned> {
-        let Some(token) = &self.token else { return Err(Turned::Foreign("there is no token here")) };
+        let Some(token) = self.token() else { return Err(Turned::Foreign("there is no token here")) };
         if !token.matches(shown.as_bytes()) {
             return Err(Turned::BadToken);
         }
@@ -300,6 +323,21 @@ mod tests {
         let nowhere =
             gate.check(None, &Method::GET, &"/x".parse().unwrap(), &headers(&[("host", "any.example")]), NOW);
         assert_eq!(nowhere, Err(Turned::NoToken), "what there is nobody learns");
+    }
+
+    #[test]
+    fn another_token_takes_the_place_of_one_and_ends_its_sessions() {
+        let gate = gate(Some("correct horse"));
+        let from = headers(&[("host", "h:1"), ("origin", "http://h:1")]);
+        let cookie = gate.log_in("correct horse", &from, NOW).unwrap();
+        let shown = [("host", "h:1"), ("cookie", cookie.split(';').next().unwrap())];
+        gate.renew(&Secret::new("correct horse"));
+        assert_eq!(get(&gate, &shown), Ok(()), "it is the same");
+        gate.renew(&Secret::new("battery staple"));
+        assert_eq!(get(&gate, &shown), Err(Turned::NoToken));
+        let with = |shown: &str| get(&gate, &[("host", "h:1"), ("authorization", shown)]);
+        assert_eq!(with("Bearer battery staple"), Ok(()));
+        assert_eq!(with("Bearer correct horse"), Err(Turned::BadToken));
     }
 
     #[test]

@@ -84,6 +84,12 @@ impl Place {
         }
     }
 
+    /// Whether it is asked for so. Who watches asks with HEAD, too.
+    fn takes(self, method: &Method) -> bool {
+        let is_watched = matches!(self, Self::Live | Self::Ready | Self::Metrics);
+        *method == self.method() || is_watched && *method == Method::HEAD
+    }
+
     /// Whether it is the page itself, which a link may lead to from anywhere.
     pub(super) fn is_page(self) -> bool {
         matches!(self, Self::File(file) if file.is_page())
@@ -112,14 +118,17 @@ pub(super) async fn answer(asked: &Asked, request: Request<Incoming>) -> Answer 
     let place = Place::at(&path);
     if let Some(gate) = &asked.gate {
         let now = service.subject.wheel.clock().now();
+        if let Some(token) = &service.subject.config.borrow().admin.token {
+            gate.renew(token);
+        }
         if let Err(turned) = gate.check(place, request.method(), request.uri(), request.headers(), now) {
-            return turned::away(turned).await;
+            return turned::away(turned, gate).await;
         }
     }
     let Some(place) = place else {
         return refused(StatusCode::NOT_FOUND, &format!("there is no `{path}`"));
     };
-    if *request.method() != place.method() {
+    if !place.takes(request.method()) {
         return refused(StatusCode::METHOD_NOT_ALLOWED, &format!("`{path}` isn't asked like that"));
     }
     match place {

@@ -25,14 +25,17 @@ struct Login {
 }
 
 /// The refusal of a request.
-pub(super) async fn away(turned: Turned) -> Answer {
+pub(super) async fn away(turned: Turned, gate: &Gate) -> Answer {
     match turned {
         Turned::Garbled(why) => refused(StatusCode::BAD_REQUEST, why),
         Turned::Foreign(why) => refused(StatusCode::FORBIDDEN, why),
         Turned::NotJson => refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a change is JSON"),
         Turned::NoToken => refused(StatusCode::UNAUTHORIZED, "the token is needed"),
         Turned::BadToken => {
-            tokio::time::sleep(BAD_TOKEN_REST).await;
+            // A flood of them mustn't hold all connections: the right token needs one.
+            if let Ok(_place) = gate.resting.try_acquire() {
+                tokio::time::sleep(BAD_TOKEN_REST).await;
+            }
             refused(StatusCode::UNAUTHORIZED, "this isn't the token")
         }
     }
@@ -57,7 +60,7 @@ pub(super) async fn log_in_or_out(
         };
         match gate.log_in(&token, &headers, now) {
             Ok(cookie) => cookie,
-            Err(turned) => return away(turned).await,
+            Err(turned) => return away(turned, gate).await,
         }
     } else {
         gate.log_out(&headers)
@@ -68,4 +71,24 @@ pub(super) async fn log_in_or_out(
         answer.headers_mut().insert(header::SET_COOKIE, cookie);
     }
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::super::gate::BAD_TOKENS_MAX;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_flood_of_wrong_tokens_holds_a_few_places_only() {
+        let gate = Gate::new("127.0.0.1:9090".parse().unwrap(), None);
+        let wrong = || Box::pin(away(Turned::BadToken, &gate));
+        let mut waiting: Vec<_> = (0..BAD_TOKENS_MAX).map(|_| wrong()).collect();
+        assert!(waiting.iter_mut().all(|waiting| waiting.as_mut().now_or_never().is_none()));
+        let said = wrong().now_or_never().expect("the next one hears it at once");
+        assert_eq!(said.status(), StatusCode::UNAUTHORIZED);
+        drop(waiting);
+        assert!(wrong().now_or_never().is_none(), "their places are free again");
+    }
 }
