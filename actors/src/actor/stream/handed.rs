@@ -117,7 +117,11 @@ impl Drop for Handed {
 
 impl Closes for Mutex<Running> {
     fn close(&self, why: Why) {
-        self.lock().unwrap_or_else(PoisonError::into_inner).close(why);
+        let reader = self.lock().unwrap_or_else(PoisonError::into_inner).close(why);
+        // Whoever is woken may look at once.
+        if let Some(reader) = reader {
+            reader.wake();
+        }
     }
 }
 
@@ -253,19 +257,19 @@ impl Running {
         }
     }
 
-    /// Ends it although nobody may ask for its next piece any more: connection and credit are free at once.
-    fn close(&mut self, why: Why) {
-        if self.slip.is_none() {
-            return;
-        }
+    /// Ends it although nobody may ask for its next piece any more: connection and credit are free at once. Gives
+    /// who waits for it.
+    fn close(&mut self, why: Why) -> Option<Waker> {
+        self.slip.as_ref()?;
         let fault = match why {
             Why::Drained => Fault::new(Reason::Stopped, "the wheel has drained"),
             Why::TimeIsOver => self.late(self.line.hub.clock.now()),
         };
         self.break_off(fault);
         self.begun.body = (Box::pin(stream::empty()) as BodyStream).fuse();
-        if let Waiting::Yes(reader) = std::mem::replace(&mut self.waiting, Waiting::No) {
-            reader.wake();
+        match std::mem::replace(&mut self.waiting, Waiting::No) {
+            Waiting::Yes(reader) => Some(reader),
+            Waiting::No => None,
         }
     }
 
