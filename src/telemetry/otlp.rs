@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use keywheel_actors::id::KeyId;
-use keywheel_actors::request::span_of_call;
+use keywheel_actors::span;
 use keywheel_actors::spec::ProviderSpec;
 use keywheel_actors::upstream::{Call, HttpOptions, Upstream as _, Wire};
 use opentelemetry::metrics::{Histogram, MeterProvider as _};
@@ -218,7 +218,7 @@ impl Otlp {
             None => Status::Unset,
         };
         SpanData {
-            span_context: context(ended, span_of_call(ended.trace.span_id, index)),
+            span_context: context(ended, span::of_call(ended.trace.span_id, index)),
             parent_span_id: SpanId::from(ended.trace.span_id),
             parent_span_is_remote: false,
             span_kind: SpanKind::Client,
