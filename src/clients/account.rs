@@ -181,18 +181,29 @@ impl Account {
         self.quota.recall(now.moment, &past.collect::<Vec<_>>());
     }
 
-    /// Takes what a call is reckoned to use, all of it or nothing.
-    pub(super) fn admit(&mut self, spec: &ClientSpec, claim: Claim, now: Now) -> Result<Receipt, Refused> {
-        // A clock that is put back gives no day twice.
-        if self.day < now.day() {
-            (self.day, self.spent) = (now.day(), Money::ZERO);
-        }
+    /// Takes a place among the requests under way.
+    pub(super) fn enter(&mut self, spec: &ClientSpec) -> Result<(), Refused> {
         if let Some(limit) = spec.limits.concurrency.filter(|limit| self.in_flight >= *limit) {
             return Err(Refused {
                 limit: "concurrency",
                 message: format!("`{}` has {limit} requests under way, as many as it may", spec.name),
                 retry_after: Some(PLACE_FREE_AFTER),
             });
+        }
+        self.in_flight += 1;
+        Ok(())
+    }
+
+    /// Gives such a place back.
+    pub(super) fn leave(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    /// Takes what a call is reckoned to use, all of it or nothing.
+    pub(super) fn admit(&mut self, spec: &ClientSpec, claim: Claim, now: Now) -> Result<Receipt, Refused> {
+        // A clock that is put back gives no day twice.
+        if self.day < now.day() {
+            (self.day, self.spent) = (now.day(), Money::ZERO);
         }
         let reserved = self.afford(spec, claim, now)?;
         let taken = self.quota.take(now.moment, self.fitting(claim, now)).map_err(|not| {
@@ -211,7 +222,6 @@ impl Account {
             Refused { limit, message, retry_after }
         })?;
         self.changes += 1;
-        self.in_flight += 1;
         self.reserved += reserved;
         let output = if claim.at_length.is_some() { Output::Unsaid } else { Output::Named };
         Ok(Receipt { taken, reserved, reckoned: claim.reckoned, output, day: self.day })
@@ -253,7 +263,6 @@ impl Account {
     /// The call used so much; what isn't known counts as it was reckoned.
     pub(super) fn settle(&mut self, receipt: Receipt, tokens: Option<Tokens>, cost: Option<Money>) {
         self.changes += 1;
-        self.in_flight = self.in_flight.saturating_sub(1);
         self.reserved = self.reserved.minus(receipt.reserved);
         self.quota.settle(receipt.taken, tokens.unwrap_or(receipt.reckoned.tokens));
         if let Some(answer) = tokens.filter(|_| receipt.output == Output::Unsaid) {
@@ -271,10 +280,9 @@ impl Account {
         self.settle(forgiven, Some(Tokens::NONE), Some(Money::ZERO));
     }
 
-    /// The call was never made: as if nothing had been taken, but its place.
+    /// The call was never made: as if nothing had been taken.
     pub(super) fn give_back(&mut self, receipt: Receipt) {
         self.changes += 1;
-        self.in_flight = self.in_flight.saturating_sub(1);
         self.reserved = self.reserved.minus(receipt.reserved);
         self.quota.give_back(receipt.taken);
     }

@@ -198,19 +198,15 @@ impl Client {
         self.named.as_ref().map_or(0, |named| named.lock().longest_answer())
     }
 
-    /// Lets a request in that is reckoned to take so much.
+    /// Gives a request a place among those under way, before anything of it is kept.
     ///
     /// # Errors
-    /// [`Refused`] if a limit of the client stands against it.
-    pub fn admit(&self, claim: Claim, now: Now) -> Result<Admission, Refused> {
-        let held = match &self.named {
-            Some(named) => {
-                let receipt = named.lock().admit(&named.spec, claim, now)?;
-                Some((Arc::clone(named), receipt))
-            }
-            None => None,
-        };
-        Ok(Admission { held })
+    /// [`Refused`] if as many are under way as may be.
+    pub fn enter(&self) -> Result<Place, Refused> {
+        if let Some(named) = &self.named {
+            named.lock().enter(&named.spec)?;
+        }
+        Ok(Place { named: self.named.clone() })
     }
 }
 
@@ -220,48 +216,73 @@ impl Named {
     }
 }
 
+/// A place among the requests of a client that are under way, until it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    named: Option<Arc<Named>>,
+}
+
+impl Place {
+    /// Lets the request in, which is reckoned to take so much.
+    ///
+    /// # Errors
+    /// [`Refused`] if a limit of the client stands against it.
+    pub fn admit(self, claim: Claim, now: Now) -> Result<Admission, Refused> {
+        let receipt = match &self.named {
+            Some(named) => Some(named.lock().admit(&named.spec, claim, now)?),
+            None => None,
+        };
+        Ok(Admission { place: self, receipt })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(named) = &self.named {
+            named.lock().leave();
+        }
+    }
+}
+
 /// A request that was let in. Dropped, it has used what it was reckoned to use.
 #[derive(Debug)]
 pub struct Admission {
-    held: Option<(Arc<Named>, Receipt)>,
+    place: Place,
+    receipt: Option<Receipt>,
 }
 
 impl Admission {
     /// It used so much, as far as that is known.
     pub fn settle(mut self, usage: Option<Usage>, cost: Option<Money>) {
-        self.end(usage, cost);
+        let tokens = usage.map(|usage| Tokens { input: usage.input_tokens, output: usage.output_tokens });
+        self.end(|account, receipt| account.settle(receipt, tokens, cost));
     }
 
     /// Tokens that it counts for if nobody tells what it used.
     pub fn reckoned(&self) -> Tokens {
-        self.held.as_ref().map_or(Tokens::NONE, |(_, receipt)| receipt.reckoned())
+        self.receipt.as_ref().map_or(Tokens::NONE, Receipt::reckoned)
     }
 
     /// Its calls failed, and nobody has to pay for any.
     pub fn forgive(mut self) {
-        if let Some((named, receipt)) = self.held.take() {
-            named.lock().forgive(receipt);
-        }
+        self.end(Account::forgive);
     }
 
     /// No call was made for it.
     pub fn give_back(mut self) {
-        if let Some((named, receipt)) = self.held.take() {
-            named.lock().give_back(receipt);
-        }
+        self.end(Account::give_back);
     }
 
-    fn end(&mut self, usage: Option<Usage>, cost: Option<Money>) {
-        if let Some((named, receipt)) = self.held.take() {
-            let tokens = usage.map(|usage| Tokens { input: usage.input_tokens, output: usage.output_tokens });
-            named.lock().settle(receipt, tokens, cost);
+    fn end(&mut self, end: impl FnOnce(&mut Account, Receipt)) {
+        if let Some((named, receipt)) = self.place.named.as_ref().zip(self.receipt.take()) {
+            end(&mut named.lock(), receipt);
         }
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.end(None, None);
+        self.end(|account, receipt| account.settle(receipt, None, None));
     }
 }
 
@@ -303,6 +324,10 @@ mod tests {
         Claim { reckoned: share(tokens, 0, cost), at_length: None }
     }
 
+    fn admit(client: &Client, claim: Claim, now: Now) -> Result<Admission, Refused> {
+        client.enter()?.admit(claim, now)
+    }
+
     fn known(clients: &Clients, token: &str) -> Option<Arc<str>> {
         clients.identify(Some(token)).ok().and_then(|client| client.name().cloned())
     }
@@ -338,13 +363,13 @@ mod tests {
         let limits = Limits { concurrency: Some(1), ..Limits::default() };
         let clients = Clients::new(&[ClientSpec { limits, ..spec("a") }]);
         let client = clients.identify(Some("kw-a")).expect("it is known");
-        let first = client.admit(claim(0, None), at(0)).expect("there is a place");
-        let refused = client.admit(claim(0, None), at(0)).expect_err("there is none");
+        let first = admit(&client, claim(0, None), at(0)).expect("there is a place");
+        let refused = admit(&client, claim(0, None), at(0)).expect_err("there is none");
         assert_eq!((refused.limit, refused.retry_after), ("concurrency", Some(Duration::from_secs(1))));
         drop(first);
-        client.admit(claim(0, None), at(0)).expect("there is a place again").settle(None, None);
-        client.admit(claim(0, None), at(0)).expect("and again").give_back();
-        assert!(client.admit(claim(0, None), at(0)).is_ok());
+        admit(&client, claim(0, None), at(0)).expect("there is a place again").settle(None, None);
+        admit(&client, claim(0, None), at(0)).expect("and again").give_back();
+        assert!(admit(&client, claim(0, None), at(0)).is_ok());
     }
 
     #[test]
@@ -352,17 +377,20 @@ mod tests {
         let clients =
             Clients::new(&[ClientSpec { cost_per_day: Some("1".parse().expect("an amount")), ..spec("a") }]);
         let client = clients.identify(Some("kw-a")).expect("it is known");
-        let first = client.admit(claim(1, Some("0.6")), at(0)).expect("it suffices");
+        let first = admit(&client, claim(1, Some("0.6")), at(0)).expect("it suffices");
         let refused =
-            client.admit(claim(1, Some("0.6")), at(3_600)).expect_err("what is under way may cost it");
+            admit(&client, claim(1, Some("0.6")), at(3_600)).expect_err("what is under way may cost it");
         assert_eq!(refused.retry_after, Some(Duration::from_secs(23 * 3_600)));
         first.settle(None, Some("0.1".parse().expect("an amount")));
-        let second = client.admit(claim(1, Some("0.6")), at(3_600)).expect("it cost less");
+        let second = admit(&client, claim(1, Some("0.6")), at(3_600)).expect("it cost less");
         drop(second);
-        assert!(client.admit(claim(1, Some("0.6")), at(3_600)).is_err(), "what isn't known cost what it may");
-        assert!(client.admit(claim(1, Some("0.6")), at(86_400)).is_ok());
-        assert_eq!(client.admit(claim(1, Some("2")), at(86_400)).expect_err("too dear").retry_after, None);
-        assert_eq!(client.admit(claim(1, None), at(86_400)).expect_err("unknown").limit, "cost_per_day");
+        assert!(
+            admit(&client, claim(1, Some("0.6")), at(3_600)).is_err(),
+            "what isn't known cost what it may"
+        );
+        assert!(admit(&client, claim(1, Some("0.6")), at(86_400)).is_ok());
+        assert_eq!(admit(&client, claim(1, Some("2")), at(86_400)).expect_err("too dear").retry_after, None);
+        assert_eq!(admit(&client, claim(1, None), at(86_400)).expect_err("unknown").limit, "cost_per_day");
     }
 
     #[test]
@@ -372,9 +400,9 @@ mod tests {
         let cost_per_day = Some("1".parse().expect("an amount"));
         let clients = Clients::new(&[ClientSpec { limits, cost_per_day, ..spec("a") }]);
         let client = clients.identify(Some("kw-a")).expect("it is known");
-        client.admit(claim(100, Some("1")), at(0)).expect("it suffices").forgive();
-        client.admit(claim(100, Some("1")), at(1)).expect("nothing was used").forgive();
-        assert_eq!(client.admit(claim(1, Some("0")), at(2)).expect_err("two were made").limit, "requests");
+        admit(&client, claim(100, Some("1")), at(0)).expect("it suffices").forgive();
+        admit(&client, claim(100, Some("1")), at(1)).expect("nothing was used").forgive();
+        assert_eq!(admit(&client, claim(1, Some("0")), at(2)).expect_err("two were made").limit, "requests");
     }
 
     /// A request of 10 tokens without a maximum: 20 more are what most need, and so many its client's longest answer.
@@ -396,23 +424,23 @@ mod tests {
         let clients = Clients::new(&[ClientSpec { limits, ..spec("a") }]);
         let client = clients.identify(Some("kw-a")).expect("it is known");
         assert_eq!(client.longest_answer(), 0);
-        client.admit(unsaid(20), at(0)).expect("it suffices").settle(Some(usage(10, 490)), None);
-        client.admit(claim(10, None), at(61)).expect("a minute later").settle(Some(usage(10, 600)), None);
+        admit(&client, unsaid(20), at(0)).expect("it suffices").settle(Some(usage(10, 490)), None);
+        admit(&client, claim(10, None), at(61)).expect("a minute later").settle(Some(usage(10, 600)), None);
         assert_eq!(client.longest_answer(), 490, "who names a maximum tells nothing of those who don't");
 
         // Of 900 the first takes 500; the second what is left, and the third is one too many.
-        let first = client.admit(unsaid(490), at(122)).expect("all is there");
-        let second = client.admit(unsaid(490), at(122)).expect("less is there, and enough for most");
-        assert_eq!(client.admit(unsaid(490), at(122)).expect_err("nothing is left").limit, "tokens");
+        let first = admit(&client, unsaid(490), at(122)).expect("all is there");
+        let second = admit(&client, unsaid(490), at(122)).expect("less is there, and enough for most");
+        assert_eq!(admit(&client, unsaid(490), at(122)).expect_err("nothing is left").limit, "tokens");
         second.settle(Some(usage(10, 15)), None);
-        client.admit(unsaid(490), at(123)).expect("the second took less").settle(Some(usage(10, 15)), None);
+        admit(&client, unsaid(490), at(123)).expect("the second took less").settle(Some(usage(10, 15)), None);
         drop(first);
         let rest =
-            client.admit(claim(820, None), at(124)).expect("what isn't told counts 30, the others 25 each");
+            admit(&client, claim(820, None), at(124)).expect("what isn't told counts 30, the others 25 each");
         rest.give_back();
-        assert!(client.admit(claim(821, None), at(124)).is_err());
+        assert!(admit(&client, claim(821, None), at(124)).is_err());
         for _ in 0..16 {
-            let short = client.admit(unsaid(490), at(125)).expect("it suffices");
+            let short = admit(&client, unsaid(490), at(125)).expect("it suffices");
             short.settle(Some(usage(10, 15)), None);
         }
         assert_eq!(client.longest_answer(), 15, "one long answer isn't held against anybody for ever");
@@ -423,14 +451,14 @@ mod tests {
         let cost_per_day = Some("0.5".parse().expect("an amount"));
         let clients = Clients::new(&[ClientSpec { cost_per_day, ..spec("a") }]);
         let client = clients.identify(Some("kw-a")).expect("it is known");
-        let first = client.admit(unsaid(300), at(0)).expect("all is there");
-        let second = client.admit(unsaid(300), at(0)).expect("0.2 is there, and enough for most");
-        assert!(client.admit(unsaid(300), at(0)).is_err(), "nothing is left");
+        let first = admit(&client, unsaid(300), at(0)).expect("all is there");
+        let second = admit(&client, unsaid(300), at(0)).expect("0.2 is there, and enough for most");
+        assert!(admit(&client, unsaid(300), at(0)).is_err(), "nothing is left");
         first.settle(None, None);
         second.settle(None, Some("0.35".parse().expect("an amount")));
-        let last = client.admit(claim(1, Some("0.13")), at(1)).expect("what isn't told counts 0.02");
+        let last = admit(&client, claim(1, Some("0.13")), at(1)).expect("what isn't told counts 0.02");
         last.settle(None, None);
-        assert!(client.admit(claim(1, Some("0.01")), at(1)).is_err());
+        assert!(admit(&client, claim(1, Some("0.01")), at(1)).is_err());
     }
 
     #[test]
@@ -438,10 +466,10 @@ mod tests {
         let limits = || Limits::default().and(WindowLimit::requests(1, MINUTE));
         let clients = Clients::new(&[ClientSpec { limits: limits(), ..spec("a") }]);
         let client = clients.identify(Some("kw-a")).expect("it is known");
-        client.admit(claim(0, None), at(1)).expect("the first").settle(None, None);
+        admit(&client, claim(0, None), at(1)).expect("the first").settle(None, None);
         clients.reload(&[ClientSpec { limits: limits(), ..spec("a") }, spec("b")]);
         let client = clients.identify(Some("kw-a")).expect("it stays");
-        let refused = client.admit(claim(0, None), at(2)).expect_err("it was one a minute before, too");
+        let refused = admit(&client, claim(0, None), at(2)).expect_err("it was one a minute before, too");
         assert_eq!(refused.limit, "requests");
         clients.reload(&[spec("b")]);
         assert!(clients.identify(Some("kw-a")).is_err());
@@ -457,11 +485,10 @@ mod tests {
         };
         let clients = Clients::new(&[spec()]);
         let client = clients.identify(Some("kw-a")).expect("it is known");
-        client
-            .admit(claim(1, Some("0.1")), at(0))
+        admit(&client, claim(1, Some("0.1")), at(0))
             .expect("it suffices")
             .settle(None, Some("0.2".parse().expect("an amount")));
-        let _under_way = client.admit(claim(1, Some("0.3")), at(10)).expect("it suffices");
+        let _under_way = admit(&client, claim(1, Some("0.3")), at(10)).expect("it suffices");
         let memory = serde_json::to_string(&clients.memory(at(20))).expect("it can be written");
 
         let next = Clients::new(&[spec()]);
@@ -469,12 +496,12 @@ mod tests {
         let later = |seconds: u64| Now { date: Wall((seconds + 20) * 1_000), ..at(seconds) };
         next.recall(&serde_json::from_str(&memory).expect("it can be read"), later(0));
         let client = next.identify(Some("kw-a")).expect("it is known");
-        let refused = client.admit(claim(1, Some("0.6")), later(1)).expect_err("half of it is spent");
+        let refused = admit(&client, claim(1, Some("0.6")), later(1)).expect_err("half of it is spent");
         assert_eq!(refused.limit, "cost_per_day");
-        client.admit(claim(1, Some("0.1")), later(1)).expect("the third").settle(None, None);
-        let refused = client.admit(claim(1, Some("0.1")), later(2)).expect_err("there were three");
+        admit(&client, claim(1, Some("0.1")), later(1)).expect("the third").settle(None, None);
+        let refused = admit(&client, claim(1, Some("0.1")), later(2)).expect_err("there were three");
         assert_eq!(refused.limit, "requests");
-        assert!(client.admit(claim(1, Some("0.1")), later(41)).is_ok(), "the first was a minute ago");
+        assert!(admit(&client, claim(1, Some("0.1")), later(41)).is_ok(), "the first was a minute ago");
     }
 
     #[test]
@@ -482,9 +509,9 @@ mod tests {
         let clients =
             Clients::new(&[ClientSpec { cost_per_day: Some("1".parse().expect("an amount")), ..spec("a") }]);
         let client = clients.identify(Some("kw-a")).expect("it is known");
-        drop(client.admit(claim(1, Some("0.9")), at(86_400)).expect("it suffices"));
-        assert!(client.admit(claim(1, Some("0.9")), at(3_600)).is_err());
-        assert!(client.admit(claim(1, Some("0.9")), at(86_400)).is_err());
+        drop(admit(&client, claim(1, Some("0.9")), at(86_400)).expect("it suffices"));
+        assert!(admit(&client, claim(1, Some("0.9")), at(3_600)).is_err());
+        assert!(admit(&client, claim(1, Some("0.9")), at(86_400)).is_err());
     }
 
     proptest! {
@@ -499,7 +526,7 @@ mod tests {
             let (mut now, mut under_way, mut admitted) = (0, Vec::new(), Vec::new());
             for (wait, ending) in steps {
                 now += wait;
-                match client.admit(claim(1, None), at(now)) {
+                match admit(&client, claim(1, None), at(now)) {
                     Ok(admission) => {
                         admitted.push(now);
                         under_way.push(admission);

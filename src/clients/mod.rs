@@ -7,7 +7,7 @@ mod spec;
 mod token;
 
 pub use account::{AccountMemory, Claim, Now, Refused, Share};
-pub use book::{Admission, Client, Clients, NotKnown, Strangers};
+pub use book::{Admission, Client, Clients, NotKnown, Place, Strangers};
 pub use keeper::Keeper;
 pub use spec::ClientSpec;
 pub use token::{NoHash, TokenHash};

@@ -160,6 +160,7 @@ impl<'a> Incoming<'a> {
         let client = self.identify()?;
         underway.sent_by(client.name().cloned());
         may_reach(&client, to)?;
+        let entered = client.enter().map_err(Refusal::of_client)?;
         let bounds = self.bounds(to, underway.came)?;
         let place = self.gate.room.place(self.config.server.bodies_bytes_max);
         let (body, upload) = body::read(self.request, payload, bounds, place).await?;
@@ -176,7 +177,7 @@ impl<'a> Incoming<'a> {
         let is_reckoned = client.is_measured() && sends_something;
         let claim =
             if is_reckoned { self.claim(&client, &request, &underway.fallbacks) } else { Claim::NOTHING };
-        underway.admitted(client.admit(claim, now).map_err(Refusal::of_client)?);
+        underway.admitted(entered.admit(claim, now).map_err(Refusal::of_client)?);
         Ok((request, terms))
     }
 
