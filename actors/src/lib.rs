@@ -23,6 +23,7 @@ pub mod outcome;
 mod reload;
 pub mod request;
 pub mod secret;
+pub mod span;
 pub mod spec;
 pub mod stats;
 pub mod tokens;

@@ -41,24 +41,6 @@ pub enum Destination {
 /// The header by which callers, providers and gateways name a request in their logs.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Where a trace stands in a request. Each call of it is told a span of its own, by [`span_of_call`].
-///
-/// Source: W3C Trace Context, level 1, section 3.2.
-pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-
-/// The span of a call whose request has the span `request`; calls are counted from 0, as in `attempts`. It follows
-/// from these alone, so that whoever records calls later names the span that the provider was told.
-pub const fn span_of_call(request: u64, number: usize) -> u64 {
-    // Steele, Lea and Flood, "Fast splittable pseudorandom number generators": SplitMix64.
-    let step = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mut mixed = request.wrapping_add(step);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^= mixed >> 31;
-    // Nobody's span is 0.
-    if mixed == 0 { 1 } else { mixed }
-}
-
 impl Request {
     /// Whether it can't be sent again: of its upload something is gone.
     pub fn is_spent(&self) -> bool {

@@ -4,13 +4,14 @@
 //! can't take in time is left out.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use keywheel_actors::id::KeyId;
-use keywheel_actors::request::span_of_call;
+use keywheel_actors::span;
 use keywheel_actors::spec::ProviderSpec;
 use keywheel_actors::upstream::{Call, HttpOptions, Upstream as _, Wire};
 use opentelemetry::metrics::{Histogram, MeterProvider as _};
@@ -24,7 +25,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::semantics::{self, Vendors};
@@ -218,7 +219,7 @@ impl Otlp {
             None => Status::Unset,
         };
         SpanData {
-            span_context: context(ended, span_of_call(ended.trace.span_id, index)),
+            span_context: context(ended, span::of_call(ended.trace.span_id, index)),
             parent_span_id: SpanId::from(ended.trace.span_id),
             parent_span_is_remote: false,
             span_kind: SpanKind::Client,
@@ -239,7 +240,12 @@ impl Otlp {
         self.end.notify_one();
         let sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner).take();
         let meters = self.meters.clone();
-        let metrics = tokio::task::spawn_blocking(move || meters.shutdown());
+        let (told, metrics) = oneshot::channel();
+        // Not on the runtime, which would wait for it at its end.
+        let last = thread::Builder::new().name("keywheel-meters".to_owned());
+        if let Err(error) = last.spawn(move || told.send(meters.shutdown())) {
+            tracing::warn!(%error, "metrics can't be sent");
+        }
         let last = async {
             if let Some(sending) = sending {
                 // A collector that isn't there gets nothing.

@@ -23,8 +23,9 @@ use crate::outcome::{Attempt, Fault, Gauges, Reason, Served, Usage};
 use crate::policy::budget::RetryKind;
 use crate::policy::pick::KeyIndex;
 use crate::policy::route::Charge;
-use crate::request::{Delivery, HoldBack, Request, TRACEPARENT, span_of_call};
+use crate::request::{Delivery, HoldBack, Request};
 use crate::secret::{Fingerprint, Secret};
+use crate::span;
 use crate::spec::Timeouts;
 use crate::upstream::{Call, Response, TransportError};
 use crate::wheel::{Answer, AnswerBody, AnswerStream};
@@ -304,24 +305,11 @@ fn prepare(line: &Line, job: &Job, tongue: Tongue<'_>) -> Call {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     headers.extend(line.credential(tongue.kind).clone());
-    tell_span(&mut headers, job.attempts.len());
+    span::tell(&mut headers, job.attempts.len());
     let method: Method = job.request.method.clone();
     let base_url = Arc::clone(&line.base_url);
     let upload = job.request.upload.clone();
     Call { key: line.key.clone(), method, base_url, path, headers, body, upload }
-}
-
-/// Tells the provider the span of this call, where it was to be told the request's.
-fn tell_span(headers: &mut HeaderMap, number: usize) {
-    let own = headers.get(TRACEPARENT).and_then(|told| {
-        let (ids, flags) = told.to_str().ok()?.rsplit_once('-')?;
-        let (trace, request) = ids.rsplit_once('-')?;
-        let span = span_of_call(u64::from_str_radix(request, 16).ok()?, number);
-        HeaderValue::try_from(format!("{trace}-{span:016x}-{flags}")).ok()
-    });
-    if let Some(own) = own {
-        headers.insert(TRACEPARENT, own);
-    }
 }
 
 async fn exchange(
