@@ -557,7 +557,7 @@ fn every_request_has_a_line_in_the_access_log_but_probes() {
             "GET /v1/chat/completions unknown 405 refused",
             "GET /providers/nobody/files pass_through 404 refused",
             "GET /providers/sim/../admin unknown 400 refused",
-            "GET /v1/realtime unknown 501 failed",
+            "GET /v1/realtime unknown 501 refused",
             "_OTHER /sk-…ghij unknown 404 refused",
         ]
     );

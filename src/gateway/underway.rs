@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::body::{BodySize, MessageBody as _};
-use actix_web::http::Method;
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
 use keywheel_actors::clock::Moment;
 use keywheel_actors::id::Model;
@@ -180,7 +180,8 @@ impl Underway {
 
     /// It was refused.
     pub(super) fn refused(mut self, refusal: &Refusal) {
-        let is_the_clients = refusal.status.is_client_error();
+        let is_the_clients =
+            refusal.status.is_client_error() || refusal.status == StatusCode::NOT_IMPLEMENTED;
         self.note(|record| {
             record.status = refusal.status.as_u16();
             record.code = Some(refusal.code.clone());
