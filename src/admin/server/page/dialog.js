@@ -121,6 +121,8 @@ at("confirm-yes").addEventListener("click", () => give({ order: "disable" }, `${
 at("key-close").addEventListener("click", () => dialog.close());
 dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
 dialog.addEventListener("close", () => {
+  // The browser tells it later: by then it may be open again, with another key.
+  if (dialog.open) return;
   const id = shown && idOf(shown);
   shown = null;
   focusOn(id);
