@@ -58,8 +58,8 @@ fn a_body_has_no_longer_than_its_request() {
     assert_eq!(sim.ledger().calls, 0);
 }
 
-#[test]
-fn a_body_that_still_comes_has_its_clients_place() {
+#[tokio::test]
+async fn a_body_that_still_comes_has_its_clients_place() {
     let sim = start(SimSpec::with_keys(1));
     let client = format!(
         "{STATE}[[server.client]]\nname = \"a\"\ntoken_hashes = [\"{}\"]\nlimits = {{ concurrency = 1 }}\n",
@@ -69,9 +69,11 @@ fn a_body_that_still_comes_has_its_clients_place() {
     let gateway = Gateway::start(&desk, &[]);
     let token = "authorization: Bearer kw-right\r\n";
     let whole = chat(1).replacen("content-type", &format!("{token}content-type"), 1);
-    // Without its last byte. Which of several comes first nobody knows, and so the second one asks until it is refused.
+    // Without its last byte.
     let mut slow = begin(&gateway, &whole[..whole.len() - 1]);
-    until("the place is taken", || heard(begin(&gateway, &whole)).contains("\"client_limit_concurrency\""));
+    let begun = async { while !gateway.metrics().await.contains("keywheel_requests_in_flight 1\n") {} };
+    tokio::time::timeout(PATIENCE, begun).await.expect("it is under way");
+    assert!(heard(begin(&gateway, &whole)).contains("\"client_limit_concurrency\""));
     slow.write_all(&whole.as_bytes()[whole.len() - 1..]).expect("it is taken");
     assert!(heard(slow).starts_with("HTTP/1.1 200 "));
     until("the place is free", || heard(begin(&gateway, &whole)).starts_with("HTTP/1.1 200 "));
