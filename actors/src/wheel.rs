@@ -23,6 +23,7 @@ use crate::actor::message::{
 use crate::actor::root::Root;
 use crate::actor::stream::closing_time::ClosingTime;
 use crate::actor::stream::handed::Handed;
+use crate::actor::waiting::Hands;
 use crate::board::Board;
 use crate::clock::Clock;
 use crate::error::SendError;
@@ -93,10 +94,10 @@ impl Wheel {
     ) -> Result<Self, StartError> {
         spec.check().map_err(StartError::Spec)?;
         let memory = store.as_ref().map_or_else(|| Ok(Memory::default()), |store| store.load())?;
-        let parts = hub_parts(&spec, upstream, Clock::start(), store, memory);
         let runtime = Builder::new_multi_thread().enable_all().thread_name("keywheel").build();
         let runtime = Arc::new(runtime.map_err(StartError::System)?);
         let handle = runtime.handle().clone();
+        let parts = hub_parts(&spec, upstream, Clock::start(), store, memory, handle.clone());
         let (started, start) = mpsc::channel();
         let actors = move || {
             kernel::run_system(runtime, |halt| {
@@ -129,6 +130,22 @@ impl Wheel {
     /// # Errors
     /// [`SendError`], by what the caller can do about it.
     pub async fn send(&self, request: Request, terms: Terms) -> Result<Answer, SendError> {
+        self.submit(request, terms, Hands::Ours).await
+    }
+
+    /// Like [`Wheel::send`], but its calls are made where this future is polled instead of by tasks on the wheel's
+    /// runtime, so that neither a call nor its answer crosses from one thread to another.
+    ///
+    /// For callers within a tokio runtime that has IO and time and ends no sooner than the wheel, and who do nothing
+    /// else meanwhile: nobody looks after a call that isn't polled, its deadline included.
+    ///
+    /// # Errors
+    /// As [`Wheel::send`].
+    pub async fn send_here(&self, request: Request, terms: Terms) -> Result<Answer, SendError> {
+        self.submit(request, terms, Hands::TheCallers).await
+    }
+
+    async fn submit(&self, request: Request, terms: Terms, hands: Hands) -> Result<Answer, SendError> {
         let inner = &self.inner;
         if inner.draining.load(Ordering::Acquire) {
             return Err(SendError::Draining);
@@ -141,10 +158,11 @@ impl Wheel {
         };
         let provider = progress.here().provider.clone();
         let id = JobId(inner.next_job.fetch_add(1, Ordering::Relaxed));
-        let (job, ending) =
-            Job::new(id, request, terms, progress, asked, routing.number, Arc::clone(&inner.hub));
+        let hub = Arc::clone(&inner.hub);
+        let (mut job, waiting) = Job::new(id, request, terms, progress, asked, routing.number, hub);
+        job.hands = hands;
         inner.hub.tell_provider(&provider, Submit(job));
-        ending.await.unwrap_or(Err(SendError::Lost))
+        waiting.await
     }
 
     /// What providers and keys are doing, as they publish it.
@@ -301,6 +319,7 @@ fn hub_parts(
     clock: Clock,
     store: Option<Arc<dyn Store>>,
     memory: Memory,
+    runtime: Handle,
 ) -> HubParts {
     let cut_off = watch::Sender::new(false);
     HubParts {
@@ -308,7 +327,7 @@ fn hub_parts(
         upstream,
         board: Board::default(),
         dead_letters: Arc::default(),
-        closing_time: Arc::new(ClosingTime::new(cut_off.clone())),
+        closing_time: Arc::new(ClosingTime::new(cut_off.clone(), runtime)),
         cut_off,
         seed: spec.seed.unwrap_or_else(|| fastrand::u64(..)),
         fingerprints: spec.fingerprints.clone(),
@@ -396,7 +415,7 @@ pub(crate) fn paused_remembering<F: Future>(
         let spec = WheelSpec { seed: spec.seed.or(Some(1)), ..spec };
         let memory = store.as_ref().map(|store| store.load().expect("the store can be read"));
         let clock = Clock::starting_at(date);
-        let parts = hub_parts(&spec, upstream, clock, store, memory.unwrap_or_default());
+        let parts = hub_parts(&spec, upstream, clock, store, memory.unwrap_or_default(), Handle::current());
         let (beginning, ready) = Beginning::of(spec, parts);
         beginning.spawn(halt);
         let Ready { hub, watchers } = ready;

@@ -245,7 +245,7 @@ impl<'a> Incoming<'a> {
     async fn send(&self, request: Request, terms: Terms, underway: Underway) -> HttpResponse {
         let clock = self.gate.wheel.clock();
         let sent = clock.now();
-        let answered = self.gate.wheel.send(request, terms).await;
+        let answered = self.gate.wheel.send_here(request, terms).await;
         let times = Times { read: underway.read, sent, answered: clock.now() };
         match answered {
             Ok(answer) => {

@@ -1,10 +1,10 @@
-//! One call: a task on the shared runtime that takes a job to the provider and its answer to the caller.
+//! One call: a task that takes a job to the provider and its answer to the caller, on the shared runtime or in the
+//! caller's own.
 //!
 //! The task never touches an actor's state. It holds a [`Slip`], and whatever
 //! becomes of it (an answer, a fault, a caller who left, a panic) the slip
 //! reports to the key exactly once.
 
-use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +36,7 @@ use super::job::Job;
 use super::kernel::Ref;
 use super::key::Key;
 use super::message::{Back, Committed, End, Forward, Outcome, RawAnswer, Stray};
-use super::stream;
+use super::{stream, waiting};
 
 /// What all calls of one key have in common.
 pub(crate) struct Line {
@@ -156,8 +156,18 @@ impl Drop for OutcomeLetter {
     }
 }
 
+/// Has `job` taken through one call.
+pub(crate) fn begin(line: Arc<Line>, mut job: Job, slip: Slip, started: Moment) {
+    let errands = job.errands();
+    let call = run(line, job, slip, started);
+    match errands {
+        Some(give) => give(waiting::errand(call)),
+        None => drop(tokio::spawn(call)),
+    }
+}
+
 /// Takes `job` through one call.
-pub(crate) async fn run(line: Arc<Line>, mut job: Job, mut slip: Slip, started: Moment) {
+async fn run(line: Arc<Line>, mut job: Job, mut slip: Slip, started: Moment) {
     let mut cut_off = line.hub.cut_off.subscribe();
     let progress = {
         let tongue = line.tongue(&job.request);
@@ -486,11 +496,6 @@ fn drop_echoes(secret: &Secret, headers: &mut HeaderMap) {
     for name in echoing {
         headers.remove(name);
     }
-}
-
-/// Runs a future on the shared runtime, detached.
-pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
-    tokio::spawn(task);
 }
 
 /// An outcome with nothing known yet.

@@ -21,6 +21,7 @@ use crate::wheel::Answer;
 
 use super::hub::Hub;
 use super::message::{Forward, Submit};
+use super::waiting::{Errand, Hands, Waiting, Word};
 
 /// A job that was dropped so often by crashing actors is probably what makes them crash.
 const CRASHES_MAX: u32 = 3;
@@ -65,7 +66,9 @@ pub(crate) struct State {
     pub(crate) restless_at: Moment,
     place: Place,
     crashes: u32,
-    reply: oneshot::Sender<Ending>,
+    /// Who makes its calls.
+    pub(crate) hands: Hands,
+    reply: oneshot::Sender<Word>,
 }
 
 /// Whether a job has had its place in a queue.
@@ -92,8 +95,8 @@ impl Job {
         Asked { estimate, affinity }: Asked,
         routing: u64,
         hub: Arc<Hub>,
-    ) -> (Self, oneshot::Receiver<Ending>) {
-        let (reply, ending) = oneshot::channel();
+    ) -> (Self, Waiting) {
+        let (reply, word) = oneshot::channel();
         let state = State {
             id,
             request,
@@ -111,14 +114,15 @@ impl Job {
             restless_at: Moment::NEVER,
             place: Place::None,
             crashes: 0,
+            hands: Hands::Ours,
             reply,
         };
-        (Self { state: Some(Box::new(state)), hub }, ending)
+        (Self { state: Some(Box::new(state)), hub }, Waiting::new(word))
     }
 
     /// Gives it its ending. False if nobody was there to take it.
     pub(crate) fn end(mut self, ending: Ending) -> bool {
-        self.state.take().is_some_and(|state| state.reply.send(ending).is_ok())
+        self.state.take().is_some_and(|state| state.reply.send(Word::End(ending)).is_ok())
     }
 }
 
@@ -138,6 +142,17 @@ impl State {
     /// Whether nobody waits for it any more.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
+    }
+
+    /// Where its caller takes a call to make, if that is how it wants its calls made.
+    pub(crate) fn errands(&mut self) -> Option<impl FnOnce(Errand) + use<>> {
+        if self.hands == Hands::Ours {
+            return None;
+        }
+        let (reply, next) = oneshot::channel();
+        let word = std::mem::replace(&mut self.reply, reply);
+        // Whoever has left takes no call: it is dropped, and reported as cancelled.
+        Some(move |call| drop(word.send(Word::Make { next, call })))
     }
 
     /// Waits until nobody waits for it any more.
@@ -202,7 +217,7 @@ impl Drop for Job {
             // By way of Root: the provider may be the one that is crashing, with its mailbox still open.
             // Without Root the wheel is stopping, and the job is dropped again until it is lost.
             let _ = self.hub.root.tell(Forward { provider, message: Submit(job) });
-        } else if state.reply.send(Err(SendError::Lost)).is_ok() {
+        } else if state.reply.send(Word::End(Err(SendError::Lost))).is_ok() {
             self.hub.dead_letters.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -376,7 +376,7 @@ impl Key {
         self.concurrency.started(started);
         self.pace.started(started, taken.tokens().total());
         self.counts.calls += 1;
-        call::spawn(call::run(Arc::clone(&self.line), job, slip, started));
+        call::begin(Arc::clone(&self.line), job, slip, started);
     }
 
     fn settle(&mut self, outcome: Outcome, me: &mut Me<'_, Self>) {

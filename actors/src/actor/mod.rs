@@ -18,6 +18,7 @@ pub(crate) mod job;
 
 mod body;
 mod call;
+pub(crate) mod waiting;
 
 pub(crate) mod stream;
 

@@ -246,11 +246,18 @@ async fn play(world: &World, acts: Vec<Act>) {
     for act in acts {
         match act {
             Act::Send { count, deadline_ms } => {
-                for _ in 0..count {
+                for number in 0..count {
                     let sender = world.clone();
                     let deadline = deadline_ms.map_or(Moment::NEVER, |ms| world.now() + millis(ms));
                     let terms = Terms { deadline, ..Terms::default() };
-                    jobs.push((deadline, tokio::spawn(async move { sender.send_with(terms).await })));
+                    // Every other caller makes its calls itself.
+                    let job = async move {
+                        match number % 2 {
+                            0 => sender.send_with(terms).await,
+                            _ => sender.send_here_with(terms).await,
+                        }
+                    };
+                    jobs.push((deadline, tokio::spawn(job)));
                 }
             }
             Act::Script { key, kind } => drop(world.upstream.then(ALL_KEYS[key], step(kind))),

@@ -6,6 +6,7 @@ mod crash;
 mod departure;
 mod fallback;
 mod flow;
+mod here;
 mod incident;
 mod memory;
 mod prototype;

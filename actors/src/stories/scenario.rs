@@ -111,6 +111,11 @@ impl World {
         Seen { ending: self.wheel.send(request(Delivery::Whole), terms).await, ended: self.now() }
     }
 
+    /// The same; its calls are made here.
+    pub(super) async fn send_here_with(&self, terms: Terms) -> Seen {
+        Seen { ending: self.wheel.send_here(request(Delivery::Whole), terms).await, ended: self.now() }
+    }
+
     /// Sends a job with this body.
     pub(super) async fn send_body(&self, body: impl Into<bytes::Bytes>) -> Seen {
         let request = Request { body: body.into(), ..request(Delivery::Whole) };

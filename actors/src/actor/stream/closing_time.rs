@@ -10,11 +10,10 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{Either, select};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
 use crate::clock::{Clock, Moment};
-
-use super::super::call::spawn;
 
 /// What can be ended from outside.
 pub(crate) trait Closes: Send + Sync {
@@ -45,6 +44,8 @@ pub(crate) struct ClosingTime {
     sooner: Notify,
     /// Turns true when nobody may stay.
     cut_off: watch::Sender<bool>,
+    /// The wheel's own: a caller's may end before the streams of others do.
+    runtime: Handle,
 }
 
 #[derive(Default)]
@@ -63,8 +64,8 @@ enum Watched {
 }
 
 impl ClosingTime {
-    pub(crate) fn new(cut_off: watch::Sender<bool>) -> Self {
-        Self { open: Mutex::default(), sooner: Notify::new(), cut_off }
+    pub(crate) fn new(cut_off: watch::Sender<bool>, runtime: Handle) -> Self {
+        Self { open: Mutex::default(), sooner: Notify::new(), cut_off, runtime }
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -80,7 +81,7 @@ impl ClosingTime {
         match open.watched {
             Watched::No => {
                 open.watched = Watched::Yes;
-                spawn(Arc::clone(self).watch(clock));
+                drop(self.runtime.spawn(Arc::clone(self).watch(clock)));
             }
             Watched::Yes if open.streams.first_key_value().is_some_and(|(first, _)| *first == entry) => {
                 self.sooner.notify_one();

@@ -67,7 +67,7 @@ impl Origin {
         drop(eldest);
         if sweeper == Sweeper::None {
             match Handle::try_current() {
-                Ok(runtime) => drop(runtime.spawn(sweep(Arc::downgrade(self)))),
+                Ok(runtime) => drop(runtime.spawn(Round { origin: Arc::downgrade(self) }.walk())),
                 // Without a runtime nothing can wait; the next call looks after the old ones.
                 Err(_) => self.shelf().sweeper = Sweeper::None,
             }
@@ -94,15 +94,33 @@ impl Origin {
     }
 }
 
-/// Comes for connections that grow old while nobody calls, until none is left.
-async fn sweep(origin: Weak<Origin>) {
-    let mut next = Instant::now() + IDLE_CONNECTION_AGE + SWEEP_GRACE;
-    loop {
-        sleep_until(next).await;
-        let Some(origin) = origin.upgrade() else { return };
-        match origin.sweep() {
-            Some(again) => next = again,
-            None => return,
+/// A round for connections that grow old while nobody calls. Dropped before its end, with a caller's runtime, it has
+/// the next call send another.
+struct Round {
+    origin: Weak<Origin>,
+}
+
+impl Round {
+    /// Goes on until no connection is left.
+    async fn walk(mut self) {
+        let mut next = Instant::now() + IDLE_CONNECTION_AGE + SWEEP_GRACE;
+        loop {
+            sleep_until(next).await;
+            let Some(origin) = self.origin.upgrade() else { return };
+            match origin.sweep() {
+                Some(again) => next = again,
+                None => break,
+            }
+        }
+        // Somebody else may have been sent since.
+        self.origin = Weak::new();
+    }
+}
+
+impl Drop for Round {
+    fn drop(&mut self) {
+        if let Some(origin) = self.origin.upgrade() {
+            origin.shelf().sweeper = Sweeper::None;
         }
     }
 }
@@ -128,13 +146,21 @@ mod tests {
     }
 
     impl Desk {
-        fn story(tell: impl AsyncFnOnce(Desk)) {
+        fn story(tell: impl AsyncFnOnce(&Desk)) {
+            Self::new().run(tell);
+        }
+
+        fn new() -> Self {
             let listener = net::TcpListener::bind("127.0.0.1:0").expect("a port");
             let address = listener.local_addr().expect("it listens");
             let target = Targets::default().of(&format!("http://{address}").into()).expect("an address");
-            let desk = Desk { listener, origin: Arc::clone(&target.origin) };
+            Self { listener, origin: Arc::clone(&target.origin) }
+        }
+
+        /// Runs this on a runtime of its own, which ends with it.
+        fn run(&self, tell: impl AsyncFnOnce(&Desk)) {
             let runtime = Builder::new_current_thread().enable_all().start_paused(true).build();
-            runtime.expect("a runtime").block_on(tell(desk));
+            runtime.expect("a runtime").block_on(tell(self));
         }
 
         /// Puts a connection on the shelf. Gives its other end.
@@ -193,5 +219,19 @@ mod tests {
             tokio::time::sleep(52 * SECOND).await;
             assert_eq!(later.read(&mut [0]).ok(), Some(0));
         });
+    }
+
+    #[test]
+    fn what_is_too_old_is_closed_though_the_runtime_of_its_sweeper_has_ended() {
+        let desk = Desk::new();
+        let mut peers = Vec::new();
+        desk.run(async |desk| peers.push(desk.give_back()));
+        desk.run(async |desk| {
+            peers.push(desk.give_back());
+            tokio::time::sleep(62 * SECOND).await;
+        });
+        for mut peer in peers {
+            assert_eq!(peer.read(&mut [0]).ok(), Some(0));
+        }
     }
 }
