@@ -76,3 +76,49 @@ pub(crate) fn errand(call: impl Future<Output = ()> + Send + 'static) -> Errand 
     // What it held has said of itself what became of it while it was unwound.
     Box::pin(AssertUnwindSafe(call).catch_unwind().map(drop))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// A job in a call's hands that notes, when it is dropped, whether anybody still waits for it.
+    struct Left {
+        reply: oneshot::Sender<Word>,
+        awaited: Arc<AtomicBool>,
+    }
+
+    impl Drop for Left {
+        fn drop(&mut self) {
+            self.awaited.store(!self.reply.is_closed(), Ordering::Relaxed);
+        }
+    }
+
+    /// A caller that has been given a call that never ends, and what it notes when it is dropped.
+    fn given() -> (Waiting, Arc<AtomicBool>) {
+        let (reply, word) = oneshot::channel();
+        let (last, next) = oneshot::channel();
+        let awaited = Arc::new(AtomicBool::new(true));
+        let left = Left { reply: last, awaited: Arc::clone(&awaited) };
+        let call = errand(async move {
+            let _left = left;
+            std::future::pending().await
+        });
+        assert!(reply.send(Word::Make { next, call }).is_ok());
+        (Waiting::new(word), awaited)
+    }
+
+    #[test]
+    fn a_call_that_is_dropped_with_its_caller_finds_that_nobody_waits() {
+        let (mut waiting, awaited) = given();
+        assert!((&mut waiting).now_or_never().is_none());
+        drop(waiting);
+        assert!(!awaited.load(Ordering::Relaxed), "begun");
+
+        let (waiting, awaited) = given();
+        drop(waiting);
+        assert!(!awaited.load(Ordering::Relaxed), "never begun");
+    }
+}
