@@ -55,12 +55,14 @@ struct Open {
     watched: Watched,
 }
 
-/// Whether a task sleeps until the next one must leave.
+/// Until when a task sleeps that then looks who must leave.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 enum Watched {
+    /// There is none.
     #[default]
     No,
-    Yes,
+    /// Who must leave later needn't wake it, even if all others have left.
+    Until(Moment),
 }
 
 impl ClosingTime {
@@ -80,13 +82,11 @@ impl ClosingTime {
         open.streams.insert(entry, stream);
         match open.watched {
             Watched::No => {
-                open.watched = Watched::Yes;
+                open.watched = Watched::Until(last);
                 drop(self.runtime.spawn(Arc::clone(self).watch(clock)));
             }
-            Watched::Yes if open.streams.first_key_value().is_some_and(|(first, _)| *first == entry) => {
-                self.sooner.notify_one();
-            }
-            Watched::Yes => {}
+            Watched::Until(then) if last < then => self.sooner.notify_one(),
+            Watched::Until(_) => {}
         }
         entry
     }
@@ -128,9 +128,7 @@ impl ClosingTime {
     fn next(&self) -> Option<Moment> {
         let mut open = self.lock();
         let next = open.streams.first_key_value().map(|(first, _)| first.last);
-        if next.is_none() {
-            open.watched = Watched::No;
-        }
+        open.watched = next.map_or(Watched::No, Watched::Until);
         next
     }
 }
