@@ -217,8 +217,12 @@ impl KeyHealth {
 
     /// Imposes a rest. One that reaches as far already is never shortened, nor a severe one made mild.
     pub fn impose(&mut self, rest: Rest) {
-        // What the configuration says is lifted by the configuration, so it stands apart.
-        let alike = |known: &&mut Rest| known.reach == rest.reach && known.cause != Cause::Configuration;
+        // What is lifted by whoever said it stands apart, or it would take with it what others said.
+        let alike = |known: &&mut Rest| {
+            known.reach == rest.reach
+                && known.cause != Cause::Configuration
+                && is_of_credential(known.cause) == is_of_credential(rest.cause)
+        };
         let Some(known) = self.rests.iter_mut().find(alike) else {
             return self.rests.push(rest);
         };
@@ -293,7 +297,7 @@ impl KeyHealth {
     pub fn reinstate(&mut self, began_before: Moment) -> bool {
         let before = self.rests.len();
         if self.refused_from < began_before {
-            self.rests.retain(|rest| rest.cause != Cause::Fault(Reason::BadCredential));
+            self.rests.retain(|rest| !is_of_credential(rest.cause));
         }
         self.rests.len() < before
     }
@@ -329,13 +333,13 @@ impl KeyHealth {
         self.rests.iter().map(|rest| rest.until).min().unwrap_or(Moment::NEVER)
     }
 
-    /// The public status: the severest rest, and among those the longest.
+    /// The public status: the severest rest, and among those the longest. Of two that are alike an operator's word is
+    /// the reason.
     pub fn status(&self, now: Moment) -> KeyStatus {
-        let worst = self
-            .rests
-            .iter()
-            .filter(|rest| rest.until > now)
-            .max_by_key(|rest| (rest.reach.is_whole(), rest.state.severity(), rest.until));
+        let worst = self.rests.iter().filter(|rest| rest.until > now).max_by_key(|rest| {
+            let is_operators = rest.cause == Cause::Operator;
+            (rest.reach.is_whole(), rest.state.severity(), rest.until, is_operators)
+        });
         worst.map_or_else(KeyStatus::default, |rest| KeyStatus {
             state: rest.state,
             why: Some(Why {
@@ -406,6 +410,11 @@ impl KeyHealth {
         let beyond = self.strikes.checked_sub(self.rules.max_failures)?;
         Some(FAILED.delay(beyond, rng))
     }
+}
+
+/// Whether the key was refused, which an incident of its provider takes back.
+fn is_of_credential(cause: Cause) -> bool {
+    cause == Cause::Fault(Reason::BadCredential)
 }
 
 /// Whether such a fault is about how much was asked within some time. That stays so whatever was forgiven.
@@ -655,6 +664,35 @@ mod tests {
             }
         }
         assert_eq!(story.state(), KeyState::Active);
+    }
+
+    #[test]
+    fn what_an_incident_said_is_taken_back_beside_what_others_said() {
+        let rest = |cause| Rest {
+            reach: Reach::Key,
+            state: KeyState::RateLimited,
+            cause,
+            until: at(60),
+            message: "".into(),
+        };
+        let refused = Fault::new(Reason::BadCredential, "no such key");
+        for cause in [Cause::Operator, Cause::Fault(Reason::Unclassified)] {
+            for said_at in [0, 1] {
+                let mut story = Story::alone();
+                for turn in 0..2 {
+                    if turn == said_at {
+                        story.health.impose(rest(cause));
+                    } else {
+                        story.fails(&refused);
+                    }
+                }
+                assert_eq!(story.state(), KeyState::Disabled);
+                story.health.reinstate(at(1));
+                assert!(!story.serves("m"), "{cause:?} said that it is to rest");
+                story.advance(60);
+                assert!(story.serves("m"), "{cause:?} said until when");
+            }
+        }
     }
 
     #[test]
