@@ -23,8 +23,19 @@ const KEYS_SUSPICIOUS: usize = 3;
 /// A single refused key never makes an incident, or a provider with one key could not lose it.
 const KEYS_MIN: usize = 2;
 /// While keys that weren't refused may still prove the provider healthy, they get this long to do so.
-/// Refusals come back in milliseconds, successes take as long as a model thinks.
 const EVIDENCE_WAIT: Duration = Duration::from_secs(2);
+/// The same while calls are under way that began after the first refusal: refusals come back in milliseconds, successes
+/// take as long as a model thinks. It is shorter than [`WINDOW`], so that nobody who was refused is forgotten meanwhile.
+const ANSWER_WAIT: Duration = Duration::from_secs(45);
+
+/// What keys that may still be tried can show when one is refused.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Others {
+    /// How many there are.
+    pub usable: usize,
+    /// When the latest call of one began whose calls are still under way.
+    pub asked_at: Option<Moment>,
+}
 
 /// What is known about refused credentials of one provider. `K` names a key.
 #[derive(Clone, Debug)]
@@ -101,21 +112,20 @@ impl<K> Default for IncidentGuard<K> {
 impl<K: Copy + Eq> IncidentGuard<K> {
     /// The call of a key that began at `began` was refused.
     ///
-    /// `accepted_from` is when the latest call of this key began that was accepted; `others_usable` says how
-    /// many keys may still be tried.
+    /// `accepted_from` is when the latest call of this key began that was accepted.
     pub fn refused(
         &mut self,
         now: Moment,
         key: K,
         began: Moment,
         accepted_from: Option<Moment>,
-        others_usable: usize,
+        others: Others,
     ) -> Finding<K> {
         if self.excuses(began) {
             self.heed_probe(key, began);
             return Finding::Straggler;
         }
-        self.others_usable = others_usable;
+        self.others_usable = others.usable;
         self.suspects.retain(|suspect| now.since(suspect.since) <= WINDOW);
         let began = self.suspect(now, key, began);
         let proven = accepted_from.filter(|accepted| *accepted > began).map(|_| key);
@@ -128,7 +138,8 @@ impl<K: Copy + Eq> IncidentGuard<K> {
             return Finding::KeysFault;
         };
         let is_suspicious = self.is_suspicious(unanswered.count());
-        let evidence_to_come = others_usable > 0 && now.since(first) < EVIDENCE_WAIT;
+        let wait = if others.asked_at >= Some(first) { ANSWER_WAIT } else { EVIDENCE_WAIT };
+        let evidence_to_come = others.usable > 0 && now.since(first) < wait;
         if !is_suspicious || evidence_to_come {
             return Finding::KeysFault;
         }

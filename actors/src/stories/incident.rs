@@ -146,3 +146,29 @@ fn keys_that_died_together_are_called_once_more_and_then_never_again() {
         assert_eq!((world.state("c"), world.state("d")), (KeyState::Active, KeyState::Active));
     });
 }
+
+#[test]
+fn bad_keys_are_told_from_an_incident_while_good_ones_are_slow_to_answer() {
+    // Half of the keys are bad, and each is met while answers that take half a minute are still under way.
+    let slow = secs(30);
+    let refusals = std::array::from_fn::<_, 20, _>(|_| unauthorized());
+    let scenario = Scenario::keys(["a", "b", "c", "d", "e", "f"]).otherwise(ok().after(slow));
+    let scenario = scenario.upstream("a", refusals.clone()).upstream("c", refusals.clone());
+    scenario.upstream("e", refusals).run(|world| async move {
+        let mut jobs = Vec::new();
+        for _ in 0..60 {
+            jobs.push((world.now(), world.send_many(1)));
+            world.advance(secs(3)).await;
+        }
+        for (sent, job) in jobs {
+            for seen in futures_util::future::join_all(job).await {
+                let seen = seen.expect("lives");
+                assert!(seen.ending.is_ok(), "{seen:?}");
+                assert_eq!(seen.ended.since(sent), slow, "the provider didn't rest");
+            }
+        }
+        for bad in ["a", "c", "e"] {
+            assert_eq!((world.calls_of(bad), world.state(bad)), (2, KeyState::Disabled), "{bad}");
+        }
+    });
+}

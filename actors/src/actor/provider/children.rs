@@ -39,6 +39,8 @@ pub(super) struct Child {
     pub(super) credits: u32,
     pub(super) in_flight: u32,
     pub(super) rests_until: Option<Moment>,
+    /// When it was last sent a job.
+    pub(super) asked_at: Moment,
     /// When its latest call began that was served.
     pub(super) accepted_from: Option<Moment>,
     /// The largest job that its token windows can ever hold.
@@ -185,6 +187,7 @@ impl Provider {
             credits: 0,
             in_flight: 0,
             rests_until: None,
+            asked_at: Moment::ZERO,
             accepted_from: None,
             group: None,
             stage: Stage::Serving,

@@ -215,6 +215,7 @@ impl Provider {
         };
         let Some(child) = self.children.get_mut(key) else { return self.queue_first(job) };
         child.credits = child.credits.saturating_sub(1);
+        child.asked_at = now;
         child.sizes.note(job.tokens);
         let (in_flight, ready) = (child.in_flight + 1, child.has_credit());
         self.set_in_flight(key, in_flight);

@@ -9,7 +9,7 @@ use crate::outcome::{Fault, Reason, Scope, cut};
 use crate::policy::backoff::Backoff;
 use crate::policy::breaker::{Admission, Change, Epoch};
 use crate::policy::budget::RetryKind;
-use crate::policy::incident::Finding;
+use crate::policy::incident::{Finding, Others};
 use crate::policy::pick::{KeyIndex, Speed};
 use crate::policy::route::{Charge, Fate};
 use crate::request::Patience;
@@ -171,8 +171,12 @@ impl Provider {
         };
         let accepted_from = child.accepted_from;
         let usable = |child: &super::Child| child.rests_until.is_none_or(|until| !until.is_never());
-        let others_usable = self.children.serving().filter(|(_, child)| usable(child)).count();
-        match self.incident.refused(now, key, started, accepted_from, others_usable) {
+        let usable = self.children.serving().map(|(_, child)| child).filter(|child| usable(child));
+        let others = usable.fold(Others::default(), |others, child| Others {
+            usable: others.usable + 1,
+            asked_at: others.asked_at.max((child.in_flight > 0).then_some(child.asked_at)),
+        });
+        match self.incident.refused(now, key, started, accepted_from, others) {
             Finding::KeysFault => {}
             Finding::Straggler => self.reinstate(&[key]),
             Finding::Doubtful(keys) => self.reinstate(&keys),

@@ -15,7 +15,8 @@ struct Story {
 impl Story {
     /// A call that began then is refused now, while so many other keys may still be tried.
     fn refused(&mut self, now: u64, key: char, began: u64, others_usable: usize) -> Finding<char> {
-        self.guard.refused(at(now), key, at(began), None, others_usable)
+        let others = Others { usable: others_usable, asked_at: None };
+        self.guard.refused(at(now), key, at(began), None, others)
     }
 
     /// The call began as soon as the refusal before had come.
@@ -133,12 +134,12 @@ fn a_key_that_is_accepted_after_it_was_refused_clears_all_who_were_refused_with_
 fn a_refusal_that_comes_after_its_key_was_accepted_is_no_fault_of_the_key() {
     let mut story = Story::default();
     assert_eq!(story.accepted(20, 'a', 5), "");
-    let mut refused = |began| story.guard.refused(at(30), 'a', at(began), Some(at(5)), 0);
+    let mut refused = |began| story.guard.refused(at(30), 'a', at(began), Some(at(5)), Others::default());
     assert_eq!(refused(4), Finding::Doubtful(vec!['a']));
 
     let mut story = Story::default();
     assert_eq!(story.accepted(20, 'a', 5), "");
-    let mut refused = |began| story.guard.refused(at(30), 'a', at(began), Some(at(5)), 0);
+    let mut refused = |began| story.guard.refused(at(30), 'a', at(began), Some(at(5)), Others::default());
     assert_eq!(refused(5), Finding::KeysFault, "which came first, nobody knows");
     assert_eq!(refused(6), Finding::KeysFault);
     assert_eq!(refused(4), Finding::KeysFault, "a later call of the same key was refused");
@@ -152,6 +153,21 @@ fn without_any_success_three_of_fifty_are_enough_after_a_while() {
     assert_eq!(story.refused_at_once(2_000, 'c', 47), Finding::KeysFault, "a millisecond early");
     let all = Finding::ProvidersFault(vec!['a', 'b', 'c', 'd']);
     assert_eq!(story.refused_at_once(2_001, 'd', 46), all);
+}
+
+#[test]
+fn a_call_that_began_since_and_isnt_refused_is_waited_for() {
+    let asked = |asked_at| Others { usable: 47, asked_at: Some(at(asked_at)) };
+    let refused_until = |now: u64, asked_at| {
+        let mut story = Story::default();
+        assert_eq!(story.refused_at_once(100, 'a', 49), Finding::KeysFault);
+        assert_eq!(story.refused_at_once(500, 'b', 48), Finding::KeysFault);
+        story.guard.refused(at(now), 'c', at(now), None, asked(asked_at))
+    };
+    let all = || Finding::ProvidersFault(vec!['a', 'b', 'c']);
+    assert_eq!(refused_until(45_099, 100), Finding::KeysFault);
+    assert_eq!(refused_until(45_100, 45_000), all(), "for so long, and no longer");
+    assert_eq!(refused_until(2_100, 99), all(), "one that began before says nothing about it");
 }
 
 #[test]
