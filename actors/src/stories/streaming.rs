@@ -508,3 +508,34 @@ fn an_upload_of_which_something_is_gone_is_not_sent_again() {
         assert_eq!((refused.status.as_u16(), refused.attempts.len()), (429, 1));
     });
 }
+
+#[test]
+fn an_event_that_comes_in_small_pieces_is_waited_for_as_long_as_they_come() {
+    let slowly = || {
+        let pieces = HELLO.as_bytes().chunks(8).map(|piece| Piece::Bytes(secs(5), Bytes::from_static(piece)));
+        pieces.collect::<Vec<_>>()
+    };
+    for hold_back in [HoldBack::FirstContent, HoldBack::Full] {
+        let pieces = [vec![say(HELLO)], slowly(), vec![say(DONE)]].concat();
+        Scenario::keys(["a"]).otherwise(Step::stream(pieces)).run(|world| async move {
+            let sent = world.wheel.send(request(Delivery::Stream), holding(hold_back)).await;
+            assert_eq!(
+                read(sent.expect("served")).await,
+                ([HELLO, HELLO, DONE].concat(), true),
+                "{hold_back:?}"
+            );
+        });
+    }
+}
+
+#[test]
+fn what_was_held_to_its_end_is_whole_though_it_is_read_late() {
+    Scenario::keys(["a"]).otherwise(whole()).run(|world| async move {
+        let terms = Terms { deadline: world.now() + secs(5), ..holding(HoldBack::Full) };
+        let answer = world.wheel.send(request(Delivery::Stream), terms).await.expect("served");
+        world.advance(secs(10)).await;
+        assert_eq!(read(answer).await, ([ROLE, HELLO, USAGE, DONE].concat(), true));
+        let view = world.key("a");
+        assert_eq!((view.in_flight, view.counts.succeeded, view.counts.cancelled), (0, 1, 0));
+    });
+}

@@ -127,9 +127,13 @@ impl Closes for Mutex<Running> {
 
 impl Running {
     fn is_handed_out(&self) -> bool {
-        let Begun { held, events, end, .. } = &self.begun;
-        let is_whole = events.as_ref().is_some_and(|events| is_said_to_be_whole(&*events.reader, *end));
-        is_whole && held.is_empty()
+        self.is_said_to_be_whole() && self.begun.held.is_empty()
+    }
+
+    /// Whether all of it is here, though some of it may still be held for the caller.
+    fn is_said_to_be_whole(&self) -> bool {
+        let Begun { events, end, .. } = &self.begun;
+        events.as_ref().is_some_and(|events| is_said_to_be_whole(&*events.reader, *end))
     }
 
     fn poll(&mut self, task: &mut Context<'_>) -> Poll<Next> {
@@ -147,10 +151,14 @@ impl Running {
                 }
             }
             match self.begun.body.poll_next_unpin(task) {
-                Poll::Ready(Some(Ok(chunk))) => match &mut self.begun.events {
-                    Some(Events { splitter, .. }) => splitter.push(chunk),
-                    None => self.begun.held.push(chunk),
-                },
+                Poll::Ready(Some(Ok(chunk))) => {
+                    // Bytes are no silence, though they may not be a whole event yet.
+                    self.waiting = Waiting::No;
+                    match &mut self.begun.events {
+                        Some(Events { splitter, .. }) => splitter.push(chunk),
+                        None => self.begun.held.push(chunk),
+                    }
+                }
                 Poll::Ready(Some(Err(error))) => self.break_off(transport_fault(&self.line, &error)),
                 Poll::Ready(None) => self.finish(),
                 Poll::Pending => match self.overdue(task) {
@@ -210,10 +218,10 @@ impl Running {
     /// Its body has broken, or what is waited for doesn't come. What was said to be whole was whole before that: some
     /// servers close, or forget, a connection right behind their last event.
     fn break_off(&mut self, fault: Fault) {
-        if self.is_handed_out() { self.serve() } else { self.fail(fault) }
+        if self.is_said_to_be_whole() { self.serve() } else { self.fail(fault) }
     }
 
-    /// Reports that all of it has been handed out.
+    /// Reports that all of it has come.
     fn serve(&mut self) {
         self.usage = self.begun.events.as_ref().and_then(|events| events.reader.usage());
         if let Some(mut slip) = self.slip.take() {
