@@ -161,6 +161,7 @@ impl MutexRing {
                 headers,
                 body,
                 upload: None,
+                withdrawn: None,
             };
             let mut response = upstream.call(call).await.expect("it answers");
             let body = response.body.next().await.expect("a chunk").expect("a whole one");

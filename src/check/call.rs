@@ -81,6 +81,7 @@ pub(super) async fn ask(
         headers,
         body: Bytes::new(),
         upload: None,
+        withdrawn: None,
     };
     let clock = Clock::start();
     let answer = timeout(ANSWER_WITHIN, async {

@@ -52,7 +52,7 @@ pub(super) fn verdict(error: &TransportError) -> Verdict {
         TransportError::Lost(_) | TransportError::Cut(_) => {
             unreachable("the connection broke before the whole answer was there").advising("try again")
         }
-        TransportError::Unsendable(_) => {
+        TransportError::Unsendable(_) | TransportError::Withdrawn => {
             unreachable("the call can't be made").advising("look for a slip in `base_url`")
         }
     }

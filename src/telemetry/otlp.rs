@@ -330,6 +330,7 @@ impl HttpClient for Collector {
             headers: parts.headers,
             body,
             upload: None,
+            withdrawn: None,
         };
         let wire = self.wire.clone();
         let exchange = async move {

@@ -109,7 +109,16 @@ fn print_types(addr: &str) {
             let key = KeyId { provider: "p".into(), key: "k".into() };
             println!(
                 "{headers:?} {:?}",
-                Call { key, method, base_url, path, headers: headers.clone(), body: "".into(), upload: None }
+                Call {
+                    key,
+                    method,
+                    base_url,
+                    path,
+                    headers: headers.clone(),
+                    body: "".into(),
+                    upload: None,
+                    withdrawn: None
+                }
             );
         }
         let directory = tempfile::tempdir().expect("a directory");

@@ -319,7 +319,8 @@ fn prepare(line: &Line, job: &Job, tongue: Tongue<'_>) -> Call {
     let method: Method = job.request.method.clone();
     let base_url = Arc::clone(&line.base_url);
     let upload = job.request.upload.clone();
-    Call { key: line.key.clone(), method, base_url, path, headers, body, upload }
+    let withdrawn = Some(Arc::clone(&line.barred));
+    Call { key: line.key.clone(), method, base_url, path, headers, body, upload, withdrawn }
 }
 
 async fn exchange(
@@ -470,6 +471,7 @@ pub(crate) fn transport_fault(line: &Line, error: &TransportError) -> Fault {
         TransportError::Connect(_) | TransportError::Lost(_) => Reason::Unreachable,
         TransportError::Cut(_) => Reason::Cut,
         TransportError::Unsendable(_) => Reason::CallerMistake,
+        TransportError::Withdrawn => Reason::Stopped,
     };
     Fault::new(reason, line.secret.scrub(&error.to_string()))
 }

@@ -257,6 +257,34 @@ fn commands_hold_when_they_return() {
 }
 
 #[test]
+fn a_call_whose_connection_stands_only_when_its_key_is_disabled_doesnt_leave() {
+    let slow = || ok().connected_after(secs(3));
+    let scenario = Scenario::keys(["a", "b"]).each_key(|key| key.limits = at_once(1));
+    scenario.upstream("a", [slow()]).upstream("b", [slow()]).run(|world| async move {
+        let jobs = world.send_many(2);
+        world.advance(secs(1)).await;
+        world.wheel.command(&key_id("p", "a"), KeyCommand::Disable).await.expect("the key exists");
+        for job in jobs {
+            job.await.expect("lives").served_by("b").attempts(1);
+        }
+        world.settle().await;
+        assert_eq!((world.calls_of("a"), world.calls_of("b")), (0, 2));
+        let view = world.key("a");
+        assert_eq!((view.in_flight, view.counts.calls, view.counts.failed), (0, 0, 0));
+
+        world.wheel.command(&key_id("p", "a"), KeyCommand::Enable).await.expect("the key exists");
+        world.upstream.then("a", slow()).then("b", slow());
+        let jobs = world.send_many(2);
+        world.advance(secs(1)).await;
+        world.reload(|spec| spec.providers[0].keys.truncate(1)).await;
+        for job in jobs {
+            job.await.expect("lives").served_by("a").attempts(1);
+        }
+        assert_eq!((world.calls_of("a"), world.calls_of("b")), (2, 2));
+    });
+}
+
+#[test]
 fn a_key_that_was_enabled_isnt_disabled_by_what_was_under_way() {
     let steps = [unauthorized().after(CALL), unauthorized().after(secs(2))];
     let scenario = Scenario::keys(["a"]).each_key(|key| key.limits = at_once(2));

@@ -37,7 +37,8 @@ impl Default for HttpOptions {
     }
 }
 
-/// One HTTP client of reqwest's for the whole wheel.
+/// One HTTP client of reqwest's for the whole wheel. A key that is disabled while a connection comes about for its call
+/// makes this call all the same.
 #[derive(Clone, Debug)]
 pub struct Http {
     client: reqwest::Client,
@@ -89,7 +90,8 @@ impl Resolve for Lookup {
 
 impl Upstream for Http {
     fn call(&self, call: Call) -> CallFuture {
-        let Call { key: _, method, base_url, path, headers, body, upload } = call;
+        // When a request of reqwest's leaves, nobody else is told.
+        let Call { key: _, method, base_url, path, headers, body, upload, withdrawn: _ } = call;
         let unsendable = |why: &str| -> CallFuture {
             Box::pin(std::future::ready(Err(TransportError::Unsendable(why.to_owned()))))
         };

@@ -9,6 +9,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use ::http::{HeaderMap, Method, StatusCode};
 use bytes::Bytes;
@@ -52,6 +53,9 @@ pub struct Call {
     pub body: Bytes,
     /// What follows it, as it comes.
     pub upload: Option<Upload>,
+    /// Turns true when the call must not leave any more, because its key has been disabled. Whoever connects for it
+    /// looks at it once the connection stands, and gives [`TransportError::Withdrawn`].
+    pub withdrawn: Option<Arc<AtomicBool>>,
 }
 
 /// What `accept-encoding` says of calls that don't say it themselves. Without it a server may compress as it likes
@@ -103,4 +107,7 @@ pub enum TransportError {
     /// The call can't be made at all: a bad address or header.
     #[error("can't make the call: {0}")]
     Unsendable(String),
+    /// The call was withdrawn before any of it left.
+    #[error("the call was withdrawn before it left")]
+    Withdrawn,
 }

@@ -4,6 +4,7 @@
 //! story of hours takes milliseconds and every moment in it is exact.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use crate::id::KeyName;
 /// An answer as the script has it.
 #[derive(Clone, Debug)]
 pub struct Step {
+    /// Time until its connection stands.
+    connected: Duration,
     /// Time until its headers.
     after: Duration,
     kind: Kind,
@@ -55,12 +58,18 @@ impl Step {
 
     /// Nobody listens.
     pub fn refused() -> Self {
-        Self { after: Duration::ZERO, kind: Kind::Refused }
+        Self { connected: Duration::ZERO, after: Duration::ZERO, kind: Kind::Refused }
     }
 
     /// No answer, ever.
     pub fn silent() -> Self {
-        Self { after: Duration::ZERO, kind: Kind::Silent }
+        Self { connected: Duration::ZERO, after: Duration::ZERO, kind: Kind::Silent }
+    }
+
+    /// On a connection that stands so long after the call began, and only if it may still leave then.
+    pub fn connected_after(mut self, delay: Duration) -> Self {
+        self.connected = delay;
+        self
     }
 
     /// So long after the call began.
@@ -82,7 +91,11 @@ impl Step {
     fn of(status: u16, content_type: HeaderValue, pieces: Vec<Piece>) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, content_type)]);
-        Self { after: Duration::ZERO, kind: Kind::Answer { status, headers, pieces } }
+        Self {
+            connected: Duration::ZERO,
+            after: Duration::ZERO,
+            kind: Kind::Answer { status, headers, pieces },
+        }
     }
 }
 
@@ -118,9 +131,13 @@ impl Scripted {
         self
     }
 
-    /// Every call so far, by key, in order, with the moment it began.
+    /// Every call that left so far, by key, in order, with the moment when it did.
     pub fn calls(&self) -> Vec<(KeyName, Instant)> {
         self.locked(|script| script.calls.clone())
+    }
+
+    fn leave(&self, key: KeyName) {
+        self.locked(|script| script.calls.push((key, Instant::now())));
     }
 
     fn locked<T>(&self, act: impl FnOnce(&mut Script) -> T) -> T {
@@ -130,12 +147,23 @@ impl Scripted {
 
 impl Upstream for Scripted {
     fn call(&self, call: Call) -> CallFuture {
+        let key = call.key.key.clone();
         let step = self.locked(|script| {
-            script.calls.push((call.key.key.clone(), Instant::now()));
-            let own = script.steps.get_mut(&call.key.key).and_then(VecDeque::pop_front);
+            let own = script.steps.get_mut(&key).and_then(VecDeque::pop_front);
             own.unwrap_or_else(|| script.otherwise.clone())
         });
+        if step.connected.is_zero() {
+            self.leave(key.clone());
+        }
+        let script = self.clone();
         Box::pin(async move {
+            if !step.connected.is_zero() {
+                tokio::time::sleep(step.connected).await;
+                if call.withdrawn.is_some_and(|withdrawn| withdrawn.load(Ordering::Acquire)) {
+                    return Err(TransportError::Withdrawn);
+                }
+                script.leave(key);
+            }
             if !step.after.is_zero() {
                 tokio::time::sleep(step.after).await;
             }

@@ -68,7 +68,10 @@ fn each_broken_answer_has_its_verdict() {
             let got = match &answer {
                 Err(TransportError::Lost(_)) => Some(Lost),
                 Err(TransportError::Cut(_)) => Some(Cut),
-                Ok(_) | Err(TransportError::Connect(_) | TransportError::Unsendable(_)) => None,
+                Ok(_)
+                | Err(
+                    TransportError::Connect(_) | TransportError::Unsendable(_) | TransportError::Withdrawn,
+                ) => None,
             };
             assert_eq!(got, Some(verdict), "{answer:?} to {}", says.escape_debug());
         }

@@ -120,6 +120,7 @@ pub(crate) fn call(base_url: &str, method: Method, body: impl Into<Bytes>) -> Ca
         headers: HeaderMap::new(),
         body: body.into(),
         upload: None,
+        withdrawn: None,
     }
 }
 

@@ -1,10 +1,12 @@
 //! Whose certificate is taken: a server that isn't the one meant hears no byte of a request.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use futures_util::future::join;
+use futures_util::future::{Either, join, select};
 use http::Method;
-use keywheel_actors::upstream::{HttpOptions, TransportError, Wire};
+use keywheel_actors::upstream::{Call, HttpOptions, TransportError, Wire};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -123,6 +125,32 @@ fn whoever_isn_t_the_one_meant_hears_nothing() {
             assert_eq!(heard, None, "{why}");
         });
     }
+}
+
+#[test]
+fn a_call_that_is_withdrawn_while_it_connects_doesnt_leave() {
+    let authority = Authority::new("ours");
+    let wire = trusting(&authority);
+    let acceptor = authority.server("127.0.0.1", 2999, &[]);
+    story(async |desk| {
+        let base_url = format!("https://{}", desk.addr());
+        let withdrawn = Arc::new(AtomicBool::new(false));
+        let calling = call(&base_url, Method::POST, "secret");
+        let calling = Call { withdrawn: Some(Arc::clone(&withdrawn)), ..calling };
+        let asked = pin!(ask(&wire, calling));
+        let heard = pin!(async {
+            let tcp = desk.accept().await;
+            withdrawn.store(true, Ordering::Release);
+            let mut peer = acceptor.accept(tcp).await.expect("a handshake");
+            hear(&mut peer).await
+        });
+        match select(asked, heard).await {
+            Either::Left((answer, _)) => {
+                assert!(matches!(answer, Err(TransportError::Withdrawn)), "{answer:?}");
+            }
+            Either::Right((heard, _)) => panic!("it left: {heard}"),
+        }
+    });
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub(super) struct Request {
     pub(super) origin: Arc<Origin>,
     pub(super) method: Method,
     pub(super) outbox: Outbox,
+    /// Turns true when it must not leave any more.
+    pub(super) withdrawn: Option<Arc<AtomicBool>>,
 }
 
 /// How to connect, if it must be.
@@ -38,7 +41,7 @@ pub(super) struct Dialling {
 /// A request goes out on a second connection only if the first was an idle one that took not a single byte: then
 /// the server can't have seen it. Whatever has left may have been heard, and paid for.
 pub(super) async fn exchange(request: Request, dialling: Dialling) -> Result<Response, TransportError> {
-    let Request { origin, method, mut outbox } = request;
+    let Request { origin, method, mut outbox, withdrawn } = request;
     let mut idle = origin.take_idle();
     loop {
         let is_reused = idle.is_some();
@@ -47,6 +50,11 @@ pub(super) async fn exchange(request: Request, dialling: Dialling) -> Result<Res
             // Rare and large: it isn't part of each call's future.
             None => Box::pin(connect(&origin, &dialling.tls, dialling.within)).await?,
         };
+        // To connect takes long enough for an operator to say that it must not leave.
+        if withdrawn.as_ref().is_some_and(|withdrawn| withdrawn.load(Ordering::Acquire)) {
+            origin.give_back(socket);
+            return Err(TransportError::Withdrawn);
+        }
         tracing::trace!(server = origin.authority, method = %method, is_reused, "request leaves");
         let mut exchange = Exchange {
             socket,

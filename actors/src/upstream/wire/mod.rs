@@ -74,7 +74,7 @@ impl Wire {
     }
 
     fn request(&self, call: Call) -> Result<Request, TransportError> {
-        let Call { key: _, method, base_url, path, headers, body, upload } = call;
+        let Call { key: _, method, base_url, path, headers, body, upload, withdrawn } = call;
         let target = self.shared.targets.of(&base_url)?;
         let length = match &upload {
             None => Length::Known(body.len() as u64),
@@ -88,7 +88,7 @@ impl Wire {
             None => Outbox::new(head, body),
             Some(upload) => Outbox::feeding(head, Feed::new(body, upload)),
         };
-        Ok(Request { origin: Arc::clone(&target.origin), method, outbox })
+        Ok(Request { origin: Arc::clone(&target.origin), method, outbox, withdrawn })
     }
 }
 
