@@ -293,15 +293,19 @@ async fn play(world: &World, acts: Vec<Act>) {
     play.check();
 }
 
+/// Three keys with three calls at once each.
+fn narrow() -> Scenario {
+    let narrow = Limits { concurrency: Some(3), ..Limits::default() };
+    Scenario::keys(KEYS).each_key(|key| key.limits = narrow.clone())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     /// Every job has one ending, no later than its deadline; no credit is lost; who rests is not used.
     #[test]
     fn whatever_happens_the_promises_hold(acts in acts()) {
-        let narrow = Limits { concurrency: Some(3), ..Limits::default() };
-        let start = Scenario::keys(KEYS).each_key(|key| key.limits = narrow.clone());
-        start.run(|world| async move {
+        narrow().run(|world| async move {
             let began = tokio::time::Instant::now() - world.now().since_start();
             let mut events = world.wheel.events();
             play(&world, acts).await;
@@ -354,5 +358,12 @@ proptest! {
                 assert!(job.await.expect("lives").ending.is_ok());
             }
         });
+    }
+
+    /// Nor is whoever is disabled, by a call whose connection stands only then.
+    #[test]
+    fn however_long_connections_take_nobody_is_called_who_is_disabled(acts in acts()) {
+        let slow = narrow().otherwise(ok().connected_after(millis(300)));
+        slow.run(|world| async move { play(&world, acts).await });
     }
 }
