@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use crate::board::KeyState;
-use crate::dialect::Gemini;
+use crate::dialect::{Anthropic, Dialect, Gemini, OpenAi};
 use crate::error::SendError;
 use crate::outcome::Reason;
 use crate::request::{Delivery, HoldBack, Request, Terms};
@@ -538,4 +538,68 @@ fn what_was_held_to_its_end_is_whole_though_it_is_read_late() {
         let view = world.key("a");
         assert_eq!((view.in_flight, view.counts.succeeded, view.counts.cancelled), (0, 1, 0));
     });
+}
+
+/// What a dialect streams, and its path: several events, of which the last closes the stream.
+fn streams() -> [(Arc<dyn Dialect>, &'static str, Vec<&'static str>); 4] {
+    let gemini = [
+        r#"data: {"candidates":[{"content":{"parts":[{"text":"hé"}]}},{"content":{"parts":[{"text":"a"}]},"index":1}]}"#,
+        r#"data: {"candidates":[{"content":{"parts":[{"text":"l"}]},"finishReason":"STOP"}]}"#,
+        r#"data: {"candidates":[{"content":{"parts":[{"text":"b"}]},"finishReason":"STOP","index":1}]}"#,
+    ];
+    let anthropic = [
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":5}}}",
+        "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"hé\"}}",
+        "event: ping\ndata: {\"type\":\"ping\"}",
+        "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"}}",
+        "event: message_stop\ndata: {\"type\":\"message_stop\"}",
+    ];
+    let responses = [
+        "event: response.created\ndata: {\"type\":\"response.created\"}",
+        "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"hé\"}",
+        "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"error\":null}}",
+    ];
+    let chat = [
+        ": waiting",
+        r#"data:{"choices":[{"index":0,"delta":{"content":"hé"},"finish_reason":null}]}"#,
+        r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+        "data: [DONE]",
+    ];
+    [
+        (Arc::new(Gemini), "/models/m:streamGenerateContent?alt=sse", gemini.to_vec()),
+        (Arc::new(Anthropic), "/messages", anthropic.to_vec()),
+        (Arc::new(OpenAi), "/responses", responses.to_vec()),
+        (Arc::new(OpenAi), "/chat/completions", chat.to_vec()),
+    ]
+}
+
+#[test]
+fn a_stream_that_is_cut_at_any_byte_never_looks_whole() {
+    for (dialect, path, events) in streams() {
+        for line_end in ["\n", "\r\n", "\r"] {
+            let whole = events.iter().map(|event| event.replace('\n', line_end) + line_end + line_end);
+            let whole: String = whole.collect();
+            let closed_at = whole.trim_end().len();
+            for cut in 0..whole.len() {
+                let at_once = |bytes: &str, to: usize| {
+                    Piece::Bytes(millis(10), Bytes::copy_from_slice(&bytes.as_bytes()[..to]))
+                };
+                let scenario = Scenario::keys(["a"]).with(|spec| {
+                    spec.providers[0].dialect = Arc::clone(&dialect);
+                });
+                let pieces = vec![at_once(&whole, cut)];
+                let scenario = scenario.upstream("a", [Step::stream(pieces)]);
+                let scenario = scenario.otherwise(Step::stream(vec![at_once(&whole, whole.len())]));
+                let whole = whole.clone();
+                scenario.run(|world| async move {
+                    let sent = Request { path: path.to_owned(), ..request(Delivery::Stream) };
+                    let answer = world.wheel.send(sent, Terms::default()).await.expect("served");
+                    let is_first = answer.served.attempts.len() == 1;
+                    let (text, is_clean) = read(answer).await;
+                    assert_eq!(is_clean, !is_first || cut >= closed_at, "{:?}", &whole.as_bytes()[..cut]);
+                    assert!(whole.starts_with(&text), "{text:?}");
+                });
+            }
+        }
+    }
 }
