@@ -18,6 +18,9 @@ use crate::config::lookalike::hushed;
 use crate::descriptors;
 use crate::exit::{Exit, UsageError};
 
+/// What goes wrong here. What clients do to their connections actix calls errors too, and anybody can fill a disk with it.
+const LOGGED: &str = "error,actix_http=off";
+
 /// Turns many API keys of many providers into one dependable, fast upstream.
 #[derive(Debug, clap::Parser)]
 #[command(name = "keywheel", version, disable_help_subcommand = true)]
@@ -36,7 +39,7 @@ pub struct Cli {
         global = true,
         value_name = "FILTER",
         env = "KEYWHEEL_LOG",
-        default_value = "error",
+        default_value = LOGGED,
         help_heading = "Global options"
     )]
     log: String,

@@ -107,3 +107,30 @@ fn a_refusal_says_what_would_be_allowed() {
         assert!(heard.lines().any(|line| line == header), "{heard}");
     }
 }
+
+#[test]
+fn what_cant_be_read_is_refused_and_fills_no_log() {
+    let sim = start(SimSpec::with_keys(1));
+    let desk = desk(&sim);
+    let gateway = Gateway::start(&desk, &[]);
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n";
+    for more in [
+        "transfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n",
+        "content-length: 5\r\ncontent-length: 6\r\n\r\nhello",
+        "transfer-encoding: xchunked\r\n\r\nhello",
+        "transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n\r\n0\r\n\r\n",
+        "transfer-encoding : chunked\r\n\r\n0\r\n\r\n",
+        "content-length: +5\r\n\r\nhello",
+        "x-folded: a\r\n b\r\ncontent-length: 5\r\n\r\nhello",
+        "host: example.com\r\ncontent-length: 5\r\n\r\nhello",
+    ] {
+        let heard = gateway.say(format!("{head}{more}").as_bytes());
+        assert!(
+            heard.starts_with("HTTP/1.1 400 ") && heard.matches("HTTP/1.1 ").count() == 1,
+            "{more}: {heard}"
+        );
+    }
+    let ended = gateway.terminate();
+    assert!(!ended.stderr.contains("ERROR"), "{}", ended.stderr);
+    assert!(sim.ledger().keys.iter().all(|key| key.outcomes.is_empty()));
+}
