@@ -104,7 +104,7 @@ mod tests {
         let left = Left { reply: last, awaited: Arc::clone(&awaited) };
         let call = errand(async move {
             let _left = left;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         });
         assert!(reply.send(Word::Make { next, call }).is_ok());
         (Waiting::new(word), awaited)

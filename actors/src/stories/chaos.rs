@@ -2,23 +2,26 @@
 
 use std::collections::HashMap;
 
+use futures_util::StreamExt as _;
 use futures_util::future::join;
 use proptest::bool::weighted;
 use proptest::prelude::*;
 
+use crate::actor::waiting::Hands;
 use crate::board::KeyState;
 use crate::clock::Moment;
 use crate::error::SendError;
 use crate::event::EventKind;
 use crate::id::{KeyId, KeyName};
-use crate::request::Terms;
+use crate::request::{Delivery, Terms};
 use crate::secret::Secret;
 use crate::spec::{DAY, KeySpec, Limits, ProviderSpec, WheelSpec, WindowLimit};
-use crate::upstream::Step;
-use crate::wheel::KeyCommand;
+use crate::upstream::{Piece, Step};
+use crate::wheel::{Answer, AnswerBody, KeyCommand};
 
 use super::scenario::{
-    Scenario, World, broke, failing, key, key_id, millis, ok, overloaded, secs, throttled, unauthorized,
+    Scenario, Seen, World, broke, failing, key, key_id, millis, ok, overloaded, request, secs, throttled,
+    unauthorized,
 };
 
 const KEYS: [&str; 3] = ["a", "b", "c"];
@@ -156,6 +159,13 @@ fn step(kind: u8) -> Step {
     }
 }
 
+/// Takes two seconds from its first event to its last.
+fn slow_stream() -> Step {
+    let event = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hello\"}}]}\n\n";
+    let say = |text: &'static str| Piece::Bytes(millis(400), text.into());
+    Step::stream(vec![say(event), say(event), say(event), say(event), say(event), say("data: [DONE]\n\n")])
+}
+
 /// More crashes of a provider within a minute give it up, which other stories tell.
 const PROVIDER_CRASHES_MAX: usize = 2;
 
@@ -239,7 +249,33 @@ fn stays(name: &str, before: &WheelSpec, after: &WheelSpec) -> bool {
     }
 }
 
-async fn play(world: &World, acts: Vec<Act>) {
+/// What the jobs of a story are.
+#[derive(Clone, Copy)]
+enum Jobs {
+    Whole,
+    /// Read as they come.
+    Streams,
+}
+
+impl Jobs {
+    /// Sends one, and waits for all of its answer.
+    async fn send(self, world: World, terms: Terms, hands: Hands) -> Seen {
+        let request = match self {
+            Self::Whole => request(Delivery::Whole),
+            Self::Streams => request(Delivery::Stream),
+        };
+        let mut ending = match hands {
+            Hands::Ours => world.wheel.send(request, terms).await,
+            Hands::TheCallers => world.wheel.send_here(request, terms).await,
+        };
+        if let Ok(Answer { body: AnswerBody::Stream(body), .. }) = &mut ending {
+            while let Some(Ok(_)) = body.next().await {}
+        }
+        Seen { ending, ended: world.now() }
+    }
+}
+
+async fn play(world: &World, acts: Vec<Act>, kind: Jobs) {
     let mut jobs = Vec::new();
     let mut play =
         Play { world, spec: WheelSpec::clone(&world.spec), crashes: HashMap::new(), barred: Vec::new() };
@@ -251,13 +287,8 @@ async fn play(world: &World, acts: Vec<Act>) {
                     let deadline = deadline_ms.map_or(Moment::NEVER, |ms| world.now() + millis(ms));
                     let terms = Terms { deadline, ..Terms::default() };
                     // Every other caller makes its calls itself.
-                    let job = async move {
-                        match number % 2 {
-                            0 => sender.send_with(terms).await,
-                            _ => sender.send_here_with(terms).await,
-                        }
-                    };
-                    jobs.push((deadline, tokio::spawn(job)));
+                    let hands = [Hands::Ours, Hands::TheCallers][number % 2];
+                    jobs.push((deadline, tokio::spawn(kind.send(sender, terms, hands))));
                 }
             }
             Act::Script { key, kind } => drop(world.upstream.then(ALL_KEYS[key], step(kind))),
@@ -299,6 +330,34 @@ fn narrow() -> Scenario {
     Scenario::keys(KEYS).each_key(|key| key.limits = narrow.clone())
 }
 
+/// What was scripted and not used is used up, then all keys must serve with all their credits.
+async fn all_serve_with_all_their_credits(world: &World) {
+    for name in KEYS {
+        while world.wheel.command(&key_id("p", name), KeyCommand::Reset).await.is_err() {
+            world.advance(secs(1)).await;
+        }
+    }
+    world.advance(secs(60)).await;
+    for _ in 0..300 {
+        for name in KEYS {
+            world.wheel.command(&key_id("p", name), KeyCommand::Reset).await.expect("a key");
+        }
+        world.sent_many(3).await;
+        world.advance(secs(20)).await;
+        if KEYS.iter().all(|name| world.calls_of(name) > 0) && world.calls().len() > 200 {
+            break;
+        }
+    }
+    world.upstream.otherwise(Step::answer(200, "{}").after(secs(1)));
+    let jobs = world.send_many(9);
+    world.advance(millis(500)).await;
+    let in_flight: u32 = KEYS.iter().map(|name| world.key(name).in_flight).sum();
+    assert_eq!(in_flight, 9, "three keys with three credits each");
+    for job in jobs {
+        assert!(job.await.expect("lives").ending.is_ok());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
@@ -308,7 +367,7 @@ proptest! {
         narrow().run(|world| async move {
             let began = tokio::time::Instant::now() - world.now().since_start();
             let mut events = world.wheel.events();
-            play(&world, acts).await;
+            play(&world, acts, Jobs::Whole).await;
 
             let mut resting: HashMap<KeyName, Vec<(Moment, bool)>> = HashMap::new();
             while let Ok(event) = events.try_recv() {
@@ -332,31 +391,7 @@ proptest! {
             assert_eq!(keys, KEYS.map(|name| key_id("p", name)));
             assert_eq!(world.wheel.board().providers().len(), 1);
 
-            // What was scripted and not used is used up, then all keys must serve with all their credits.
-            for name in KEYS {
-                while world.wheel.command(&key_id("p", name), KeyCommand::Reset).await.is_err() {
-                    world.advance(secs(1)).await;
-                }
-            }
-            world.advance(secs(60)).await;
-            for _ in 0..300 {
-                for name in KEYS {
-                    world.wheel.command(&key_id("p", name), KeyCommand::Reset).await.expect("a key");
-                }
-                world.sent_many(3).await;
-                world.advance(secs(20)).await;
-                if KEYS.iter().all(|name| world.calls_of(name) > 0) && world.calls().len() > 200 {
-                    break;
-                }
-            }
-            world.upstream.otherwise(Step::answer(200, "{}").after(secs(1)));
-            let jobs = world.send_many(9);
-            world.advance(millis(500)).await;
-            let in_flight: u32 = KEYS.iter().map(|name| world.key(name).in_flight).sum();
-            assert_eq!(in_flight, 9, "three keys with three credits each");
-            for job in jobs {
-                assert!(job.await.expect("lives").ending.is_ok());
-            }
+            all_serve_with_all_their_credits(&world).await;
         });
     }
 
@@ -364,6 +399,17 @@ proptest! {
     #[test]
     fn however_long_connections_take_nobody_is_called_who_is_disabled(acts in acts()) {
         let slow = narrow().otherwise(ok().connected_after(millis(300)));
-        slow.run(|world| async move { play(&world, acts).await });
+        slow.run(|world| async move { play(&world, acts, Jobs::Whole).await });
+    }
+
+    /// The same of streams, which hold a credit while they are read and end at their deadline, whole or not.
+    #[test]
+    fn whatever_happens_streams_end_and_give_their_credits_back(acts in acts()) {
+        narrow().otherwise(slow_stream()).run(|world| async move {
+            play(&world, acts, Jobs::Streams).await;
+            world.reload(|_| {}).await;
+            world.advance(secs(60)).await;
+            all_serve_with_all_their_credits(&world).await;
+        });
     }
 }
