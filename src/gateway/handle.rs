@@ -40,8 +40,8 @@ pub(super) async fn handle(
     let attention = Attention::paid_to(&request);
     let gate = gate.into_inner();
     let id = ask::request_id(request.headers());
-    let is_anthropic = request.headers().contains_key("anthropic-version");
-    let surface = surface::find(request.method(), request.path(), is_anthropic);
+    let reader = surface::reader(request.headers());
+    let surface = surface::find(request.method(), request.path(), reader);
     let response = answer::named(of_surface(surface, &id, &request, payload, &gate).await, &id);
     attention.until_answered(answer::framed(response, &request))
 }

@@ -1,6 +1,7 @@
 //! Which of the gateway's addresses means what.
 
 use actix_web::http::Method;
+use actix_web::http::header::HeaderMap;
 use keywheel_actors::dialect::Api;
 use keywheel_actors::id::{Model, ProviderId};
 
@@ -108,8 +109,18 @@ const ANTHROPIC: [(&str, &str); 2] = [("messages", "/messages"), ("count_tokens"
 /// What versions stand before the paths; SDKs differ in whether the base URL has one.
 const VERSIONS: [&str; 2] = ["/v1beta", "/v1"];
 
-/// What a request is for. `is_anthropic` says that it has Anthropic's headers.
-pub(super) fn find(method: &Method, path: &str, is_anthropic: bool) -> Surface {
+/// Whose SDK asks, where it is told by headers: `/v1/models` is an address of all three APIs.
+///
+/// Anthropic wants its version in each request; Google's SDK shows its key in a header that is Google's alone.
+pub(super) fn reader(headers: &HeaderMap) -> Api {
+    if headers.contains_key("anthropic-version") {
+        return Api::Anthropic;
+    }
+    if headers.contains_key("x-goog-api-key") { Api::Gemini } else { Api::OpenAi }
+}
+
+/// What a request is for. A list of models that no version tells apart looks as its `reader` knows it.
+pub(super) fn find(method: &Method, path: &str, reader: Api) -> Surface {
     if is_dotted(path) {
         return Surface::Dotted;
     }
@@ -143,11 +154,7 @@ pub(super) fn find(method: &Method, path: &str, is_anthropic: bool) -> Surface {
             },
         );
     }
-    let api = match (version, is_anthropic) {
-        (Some("/v1beta"), _) => Api::Gemini,
-        (_, true) => Api::Anthropic,
-        (_, false) => Api::OpenAi,
-    };
+    let api = if version == Some("/v1beta") { Api::Gemini } else { reader };
     match rest.strip_prefix('/') {
         Some(name) if !name.is_empty() => {
             read_only(method, Surface::Models { api, name: Some(decoded(name)) })
@@ -222,22 +229,26 @@ fn percent_decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// `path` without the version that the provider's base URL says already: SDKs put it before every path.
+/// `path` without its version where the provider's base URL says one: SDKs put theirs before every path.
+///
+/// Theirs needn't be the provider's: Google's SDK asks for `v1` by itself, and OpenAI's users are used to it.
 pub(super) fn below_base<'p>(base_url: &str, path: &'p str) -> &'p str {
     let version = base_url.rsplit('/').next().unwrap_or_default();
-    let is_version = version.starts_with('v') && version[1..].starts_with(|c: char| c.is_ascii_digit());
-    path.strip_prefix('/')
-        .and_then(|path| path.strip_prefix(version))
-        .filter(|rest| is_version && rest.starts_with('/'))
-        .unwrap_or(path)
+    if !version.starts_with('v') || !version[1..].starts_with(|c: char| c.is_ascii_digit()) {
+        return path;
+    }
+    let same = path.strip_prefix('/').and_then(|path| path.strip_prefix(version));
+    same.filter(|rest| rest.starts_with('/')).unwrap_or_else(|| versioned(path).1)
 }
 
 #[cfg(test)]
 mod tests {
+    use actix_web::http::header::{HeaderName, HeaderValue};
+
     use super::*;
 
     fn post(path: &str) -> Surface {
-        find(&Method::POST, path, false)
+        find(&Method::POST, path, Api::OpenAi)
     }
 
     #[test]
@@ -250,7 +261,7 @@ mod tests {
         assert_eq!((endpoint.api, endpoint.events), (Api::OpenAi, Events::Responses));
         let Surface::Call(endpoint) = post("/v1/messages") else { panic!() };
         assert_eq!((endpoint.api, endpoint.events), (Api::Anthropic, Events::Messages));
-        assert_eq!(find(&Method::GET, "/v1/embeddings", false), Surface::WrongMethod { allow: "POST" });
+        assert_eq!(find(&Method::GET, "/v1/embeddings", Api::OpenAi), Surface::WrongMethod { allow: "POST" });
         assert_eq!(post("/v1/unheard/of"), Surface::Unknown);
         assert_eq!(post("/v1x/chat/completions"), Surface::Unknown);
     }
@@ -266,14 +277,26 @@ mod tests {
 
     #[test]
     fn the_list_of_models_looks_as_its_reader_knows_it() {
-        let get = |path: &str, is_anthropic| find(&Method::GET, path, is_anthropic);
-        assert_eq!(get("/v1/models", false), Surface::Models { api: Api::OpenAi, name: None });
-        assert_eq!(get("/v1/models", true), Surface::Models { api: Api::Anthropic, name: None });
-        assert_eq!(get("/v1beta/models", false), Surface::Models { api: Api::Gemini, name: None });
+        let get = |path: &str, reader| find(&Method::GET, path, reader);
+        for api in [Api::OpenAi, Api::Anthropic, Api::Gemini] {
+            assert_eq!(get("/v1/models", api), Surface::Models { api, name: None });
+        }
+        assert_eq!(get("/v1beta/models", Api::OpenAi), Surface::Models { api: Api::Gemini, name: None });
         let named = Surface::Models { api: Api::OpenAi, name: Some("org/model".to_owned()) };
-        assert_eq!(get("/v1/models/org%2Fmodel", false), named);
-        assert_eq!(get("/v1/models/org/model", false), named);
-        assert_eq!(get("/v1/modelsx", false), Surface::Unknown);
+        assert_eq!(get("/v1/models/org%2Fmodel", Api::OpenAi), named);
+        assert_eq!(get("/v1/models/org/model", Api::OpenAi), named);
+        assert_eq!(get("/v1/modelsx", Api::OpenAi), Surface::Unknown);
+    }
+
+    #[test]
+    fn who_asks_is_told_by_the_headers_of_its_sdk() {
+        let of = |name: &'static str| {
+            let (name, value) = (HeaderName::from_static(name), HeaderValue::from_static("x"));
+            reader(&HeaderMap::from_iter([(name, value)]))
+        };
+        assert_eq!(of("anthropic-version"), Api::Anthropic);
+        assert_eq!(of("x-goog-api-key"), Api::Gemini);
+        assert_eq!(of("authorization"), Api::OpenAi);
     }
 
     #[test]
@@ -295,7 +318,7 @@ mod tests {
     #[test]
     fn a_provider_is_named_by_its_id() {
         let pass = Surface::Pass { provider: "a".into(), path: "/files/x".to_owned() };
-        assert_eq!(find(&Method::DELETE, "/providers/a/files/x", false), pass);
+        assert_eq!(find(&Method::DELETE, "/providers/a/files/x", Api::OpenAi), pass);
         assert_eq!(post("/providers/a"), Surface::Unknown);
         assert_eq!(post("/providers//files"), Surface::Unknown);
     }
@@ -307,6 +330,9 @@ mod tests {
             ("https://api.anthropic.com/v1", "/messages", "/messages"),
             ("https://api.deepseek.com", "/v1/chat/completions", "/v1/chat/completions"),
             ("https://h/v1beta", "/v1beta/models", "/models"),
+            ("https://h/v1beta", "/v1/models/g:generateContent", "/models/g:generateContent"),
+            ("https://h/paas/v4", "/v1/chat/completions", "/chat/completions"),
+            ("https://h/v1", "/v2/models", "/v2/models"),
             ("https://h/v1", "/v1x/models", "/v1x/models"),
             ("https://h/api", "/api/x", "/api/x"),
         ] {

@@ -45,10 +45,13 @@ def gemini_everyday(url):
     from google import genai
     from google.genai import errors, types
 
-    def client(token):
-        return genai.Client(api_key=token, http_options=types.HttpOptions(base_url=url))
+    def client(token, base_url=url):
+        return genai.Client(api_key=token, http_options=types.HttpOptions(base_url=base_url))
 
     ai = client(TOKEN)
+    assert [model.name for model in ai.models.list()] == ["models/m", "models/other"]
+    alone = client(TOKEN, url + "/providers/sim")
+    assert alone.models.generate_content(model="g", contents="hello").text.startswith("sim ")
     answer = ai.models.generate_content(model="g", contents="hello")
     assert answer.text.startswith("sim ") and answer.usage_metadata.total_token_count > 0, answer
     pieces = list(ai.models.generate_content_stream(model="g", contents="hello"))
