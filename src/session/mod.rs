@@ -1,6 +1,7 @@
 //! A running keywheel with everything around its wheel: what it remembers, the admin socket, the failure
 //! log, and the configuration that may change while it runs.
 
+mod changes;
 mod reload;
 
 use std::net::SocketAddr;

@@ -2,18 +2,18 @@
 //!
 //! One reload after the other; an invalid file changes nothing and says why.
 
-use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use keywheel_actors::{Differences, ReloadReport, Wheel};
+use keywheel_actors::Wheel;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::changes;
 use crate::admin::ReloadRequest;
 use crate::config::{self, Config, Source};
 
@@ -133,31 +133,10 @@ async fn reload(
         config.admin.token = Some(token.clone());
     }
     let report = wheel.reload(config.wheel.clone()).await.map_err(|error| error.to_string())?;
-    let mut lines: Vec<String> = lines(&report).collect();
-    if config.wheel.routes != before.wheel.routes
-        || config.wheel.fallback_order != before.wheel.fallback_order
-    {
-        lines.push("changed routes".to_owned());
-    }
-    if config.admin.token != before.admin.token {
-        lines.push("changed the admin token".to_owned());
-    }
+    let mut lines = changes::lines(&report, &before, &config);
     if home != config.home || admin != config.admin {
         lines.push("`[state]`, `[admin]` and `[failures]` only at the next start".to_owned());
     }
     tell.send_replace(Arc::new(config));
     Ok(lines)
-}
-
-/// What changed of providers and keys, a line each.
-fn lines(report: &ReloadReport) -> impl Iterator<Item = String> {
-    let providers = different("provider", &report.providers);
-    providers.chain(different("key", &report.keys))
-}
-
-fn different<T: Display>(what: &str, differences: &Differences<T>) -> impl Iterator<Item = String> {
-    let Differences { added, removed, changed } = differences;
-    let told = [("added", added), ("removed", removed), ("changed", changed)];
-    told.into_iter()
-        .flat_map(move |(how, names)| names.iter().map(move |name| format!("{how} {what} {name}")))
 }
