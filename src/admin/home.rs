@@ -109,7 +109,7 @@ fn in_use(who: &str) -> UsageError {
     UsageError {
         problem: format!("{who} runs with this configuration's keys already"),
         hint: "two at once would spend each limit twice: wait for it, stop it, or use a configuration with \
-               other keys"
+               other keys; a batch beside a gateway goes through it (docs/batch.md)"
             .to_owned(),
     }
 }

@@ -104,7 +104,8 @@ fn next_steps(written: &Written) -> String {
         .fold(String::new(), |text, variable| text + &format!("  export {variable}=…\n"));
     format!(
         "Wrote {} with {}.\n\nNext:\n{exports}  keywheel config check{flag}\n  \
-         keywheel batch IN.jsonl -o OUT.jsonl{flag}\n",
+         keywheel batch IN.jsonl -o OUT.jsonl{flag}   # answers every row of a file\n  \
+         keywheel serve{flag}                         # a gateway on http://127.0.0.1:8080\n",
         written.path.display(),
         written.providers.join(", "),
     )

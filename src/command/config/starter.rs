@@ -20,6 +20,23 @@ const ROTATION: &str = r#"
 # fallback_after = "2s"                   # don't wait longer for a resting key if another provider can serve
 "#;
 
+const SURFACES: &str = r#"
+# What a million tokens cost, for `keywheel batch --max-cost` and the clients' `cost_per_day`:
+# [[price]]
+# model = "its-own-name*"
+# input = 0.15
+# output = 0.60
+
+# The gateway, `keywheel serve`. Who may call it, and how much: `keywheel client new NAME --write`.
+# [server]
+# listen = "127.0.0.1:8080"               # beyond this machine only with a client
+# access_log = "stderr"                   # or a file
+
+# Its dashboard, and metrics for Prometheus.
+# [admin]
+# listen = "127.0.0.1:9090"               # beyond this machine only with a `token`
+"#;
+
 /// A preset as it stands in the file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Starter {
@@ -90,6 +107,7 @@ pub(super) fn text(providers: &[Starter]) -> String {
          # The candidates for one model, by the providers' own names:\n\
          # [[route]]\n# model = \"fast\"\n# candidates = [\"{first}/its-own-name\"]\n"
     );
+    text.push_str(SURFACES);
     text
 }
 
@@ -139,6 +157,7 @@ mod tests {
         assert_eq!(findings.problems, [], "{file}");
         let config = findings.config.expect("there are no mistakes");
         assert_eq!((config.wheel.providers[0].keys.len(), config.wheel.routes.len()), (2, 1));
+        assert_eq!(config.admin.listen.map(|listen| listen.port()), Some(9090));
     }
 
     fn is_toml(line: &str) -> bool {
