@@ -115,6 +115,11 @@ impl ProviderSpec {
         self.base_url != other.base_url || self.dialect.name() != other.dialect.name()
     }
 
+    /// How what goes to `path` is said to it; `None` if it doesn't understand that, and a route passes it over.
+    pub fn dialect_for(&self, path: &str) -> Option<Arc<dyn Dialect>> {
+        self.speech().for_path(path).map(|tongue| Arc::clone(tongue.dialect))
+    }
+
     /// How it may be spoken to.
     pub(crate) fn speech(&self) -> Speech {
         Speech::new(Arc::clone(&self.dialect), self.openai_path.as_deref())

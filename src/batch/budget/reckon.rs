@@ -7,7 +7,7 @@ use keywheel_actors::dialect::Dialect;
 use keywheel_actors::id::{Model, ProviderId};
 use keywheel_actors::policy::route::{Candidate, Routes};
 use keywheel_actors::request::Request;
-use keywheel_actors::spec::WheelSpec;
+use keywheel_actors::spec::{ProviderSpec, WheelSpec};
 
 use super::tokens::{Reckoning, tokens_of};
 use crate::money::{Money, Price, Prices};
@@ -16,10 +16,11 @@ use crate::money::{Money, Price, Prices};
 #[derive(Clone, Debug)]
 pub struct Reckoner {
     routes: Routes,
-    dialects: BTreeMap<ProviderId, Arc<dyn Dialect>>,
+    /// Without their keys.
+    providers: BTreeMap<ProviderId, ProviderSpec>,
     prices: Prices,
-    /// What was found for each model so far: inputs name few.
-    lanes: BTreeMap<Model, Arc<[Lane]>>,
+    /// What was found for each model and path so far: inputs name few.
+    lanes: BTreeMap<Model, BTreeMap<String, Arc<[Lane]>>>,
 }
 
 /// One place where the rows of a model may be answered.
@@ -44,37 +45,37 @@ pub(in crate::batch) enum Reckoned {
 impl Reckoner {
     /// By the routes of `spec` and by `prices`.
     pub fn new(spec: &WheelSpec, prices: &Prices) -> Self {
-        let dialects = spec.providers.iter();
-        let dialects = dialects.map(|provider| (provider.id.clone(), Arc::clone(&provider.dialect)));
+        let providers = spec.providers.iter();
+        let keyless = |provider: &ProviderSpec| ProviderSpec { keys: Vec::new(), ..provider.clone() };
         Self {
             routes: Routes::new(spec),
-            dialects: dialects.collect(),
+            providers: providers.map(|provider| (provider.id.clone(), keyless(provider))).collect(),
             prices: prices.clone(),
             lanes: BTreeMap::new(),
         }
     }
 
-    /// Where rows of `model` may be answered, the first choice first.
-    pub(in crate::batch) fn lanes(&mut self, model: &Model) -> Arc<[Lane]> {
-        if let Some(known) = self.lanes.get(model) {
+    /// Where rows of `model` that go to `path` may be answered, the first choice first.
+    pub(in crate::batch) fn lanes(&mut self, model: &Model, path: &str) -> Arc<[Lane]> {
+        if let Some(known) = self.lanes.get(model).and_then(|lanes| lanes.get(path)) {
             return Arc::clone(known);
         }
         let candidates = self.routes.candidates(model).into_iter();
         let lanes: Arc<[Lane]> = candidates
             .filter_map(|candidate| {
-                let dialect = Arc::clone(self.dialects.get(&candidate.provider)?);
+                let dialect = self.providers.get(&candidate.provider)?.dialect_for(path)?;
                 let price = self.prices.of(&candidate.provider, &candidate.model).cloned();
                 Some(Lane { candidate, price, dialect })
             })
             .collect();
-        self.lanes.insert(model.clone(), Arc::clone(&lanes));
+        self.lanes.entry(model.clone()).or_default().insert(path.to_owned(), Arc::clone(&lanes));
         lanes
     }
 
     /// What `request` will cost at most. A row that nobody serves costs nothing.
     pub(in crate::batch) fn cost(&mut self, request: &Request, output_unsaid: u64) -> Reckoned {
         let mut most = Money::ZERO;
-        for lane in self.lanes(&request.model).iter() {
+        for lane in self.lanes(&request.model, &request.path).iter() {
             match &lane.price {
                 Some(price) => most = most.max(price.cost(&lane.estimate(request, output_unsaid).usage)),
                 None => return Reckoned::Unpriced(lane.candidate.clone()),
@@ -96,9 +97,9 @@ impl Lane {
 pub(in crate::batch) mod tests {
     use bytes::Bytes;
     use hyper::{HeaderMap, Method};
-    use keywheel_actors::dialect::OpenAi;
+    use keywheel_actors::dialect::{Anthropic, OpenAi};
     use keywheel_actors::request::Delivery;
-    use keywheel_actors::spec::{CandidateSpec, ProviderSpec, RouteSpec};
+    use keywheel_actors::spec::{CandidateSpec, RouteSpec};
 
     use super::*;
     use crate::money::{PricedModels, Rate};
@@ -160,5 +161,21 @@ pub(in crate::batch) mod tests {
     fn one_candidate_without_a_price_makes_the_cost_unknown() {
         let unpriced = Candidate { provider: "p".into(), model: "unpriced".into() };
         assert_eq!(reckoner().cost(&request("odd", Some(1)), 7), Reckoned::Unpriced(unpriced));
+    }
+
+    #[test]
+    fn who_does_not_understand_a_row_is_not_asked_for_its_price() {
+        let provider = |id: &str, dialect| ProviderSpec::new(id, dialect, "http://127.0.0.1:1/v1");
+        let providers = vec![provider("o", Arc::new(OpenAi)), provider("a", Arc::new(Anthropic))];
+        let of_anthropic = Price { provider: Some("a".into()), ..price("claude", "1", "10") };
+        let prices = Prices { list: vec![of_anthropic], ..Prices::default() };
+        let spec = WheelSpec { providers, ..WheelSpec::default() };
+        let messages = Request { path: "/messages".to_owned(), ..request("claude", Some(100)) };
+        let mut reckoner = Reckoner::new(&spec, &prices);
+        assert_eq!(reckoner.cost(&messages, 7), costs(1 + 1_000));
+        let chat = Candidate { provider: "o".into(), model: "claude".into() };
+        assert_eq!(reckoner.cost(&request("claude", Some(100)), 7), Reckoned::Unpriced(chat));
+        let generate = "/models/claude:generateContent";
+        assert_eq!(reckoner.lanes(&"claude".into(), generate).len(), 0, "nobody speaks Gemini");
     }
 }

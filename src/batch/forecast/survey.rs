@@ -165,7 +165,7 @@ impl Survey {
         }
         self.rows.new += 1;
         let request = row.request(&self.run);
-        let lanes = self.reckoner.lanes(&request.model);
+        let lanes = self.reckoner.lanes(&request.model, &request.path);
         let Some(lane) = lanes.first() else {
             self.rows.unserved += 1;
             return;

@@ -41,7 +41,7 @@ fn rows(rows: &ForecastRows) -> String {
         (rows.bad, "bad", rows.bad_lines.as_slice()),
         (rows.duplicates, "duplicates", rows.duplicate_lines.as_slice()),
         (rows.beyond_max_rows, "beyond --max-rows", &[]),
-        (rows.unserved, "of a model that nobody serves", &[]),
+        (rows.unserved, "that nobody serves", &[]),
     ] {
         if number > 0 {
             let _ = write!(text, ", {} {what}{}", count(number), named(lines));
