@@ -408,6 +408,7 @@ impl Key {
             // Stopped with its job still in hand: it never left.
             End::Failed { fault, back: back @ Some(_) } if fault.reason == Reason::Stopped => {
                 self.counts.calls = self.counts.calls.saturating_sub(1);
+                self.quota.give_back(outcome.key_taken);
                 Verdict::Failed { fault, back }
             }
             End::Failed { fault, back } => {

@@ -7,7 +7,7 @@ use crate::board::{Cause, KeyState};
 use crate::event::EventKind;
 use crate::outcome::{Reason, Scope};
 use crate::request::{Patience, Terms};
-use crate::spec::{DAY, Limits, MINUTE, WindowLimit};
+use crate::spec::{DAY, Limits, MINUTE, Pick, WindowLimit};
 use crate::wheel::KeyCommand;
 
 use super::scenario::{
@@ -281,6 +281,40 @@ fn a_call_whose_connection_stands_only_when_its_key_is_disabled_doesnt_leave() {
             job.await.expect("lives").served_by("a").attempts(1);
         }
         assert_eq!((world.calls_of("a"), world.calls_of("b")), (2, 2));
+    });
+}
+
+#[test]
+fn a_call_that_didnt_leave_takes_nothing_of_a_limit() {
+    let narrow = |group: Option<&str>| {
+        let scenario = Scenario::keys(["a", "b"]).each_key(|key| {
+            key.quota_group = group.map(Into::into);
+            key.limits = Limits::default().and(WindowLimit::requests(3, secs(60)));
+        });
+        let slow = || ok().connected_after(secs(3));
+        let scenario = scenario.upstream("a", [slow(), slow(), slow()]);
+        scenario.with(|spec| spec.providers[0].rotation.pick = Pick::PrimaryFirst)
+    };
+    narrow(Some("org")).run(|world| async move {
+        let jobs = world.send_many(3);
+        world.advance(secs(1)).await;
+        world.wheel.command(&key_id("p", "a"), KeyCommand::Disable).await.expect("the key exists");
+        for job in jobs {
+            job.await.expect("lives").served_by("b").at(secs(3) + CALL);
+        }
+    });
+    narrow(None).run(|world| async move {
+        let jobs = world.send_many(3);
+        world.advance(secs(1)).await;
+        world.wheel.command(&key_id("p", "a"), KeyCommand::Disable).await.expect("the key exists");
+        world.advance(secs(3)).await;
+        world.wheel.command(&key_id("p", "a"), KeyCommand::Enable).await.expect("the key exists");
+        for seen in world.sent_many(3).await {
+            seen.served_by("a").at(secs(4) + CALL);
+        }
+        for job in jobs {
+            job.await.expect("lives").served_by("b");
+        }
     });
 }
 

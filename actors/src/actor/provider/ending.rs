@@ -72,6 +72,8 @@ impl Provider {
                         // What was stopped before it left is no call, and none that failed.
                         if fault.reason != Reason::Stopped {
                             self.report_failure(call, fault.clone(), decision(fate), now);
+                        } else if let Some(taken) = &ended.group_taken {
+                            self.give_back_to_group(ended.key, taken);
                         }
                         self.follow(job, fate, fault, answer, now);
                     }
