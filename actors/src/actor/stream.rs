@@ -101,7 +101,10 @@ pub(crate) async fn begin(
                     let (fault, raw) = scrubbed(&line.secret, &mut *reader, fault, raw);
                     return Err(NoBody::Failed(fault, raw));
                 }
-                EventMeaning::Done => Seen::Done,
+                EventMeaning::Done => {
+                    note_end(&*reader, &mut written, &event);
+                    Seen::Done
+                }
                 EventMeaning::Prelude if held_events < HELD_EVENTS_MAX && held.len() < HELD_BYTES_MAX => {
                     continue;
                 }
@@ -219,6 +222,7 @@ fn look(
             Reading::Rejected(scrubbed(secret, reader, fault, Bytes::copy_from_slice(raw)))
         }
         EventMeaning::Done => {
+            note_end(reader, written, &event);
             *end = Seen::Done;
             Reading::On
         }
@@ -228,6 +232,13 @@ fn look(
             Reading::On
         }
         EventMeaning::Prelude => Reading::On,
+    }
+}
+
+/// Notes a closing event that brings content as well.
+fn note_end(reader: &dyn StreamReader, written: &mut Written, event: &Event<'_>) {
+    if reader.ends_with_content() {
+        written.note(event);
     }
 }
 

@@ -116,6 +116,11 @@ pub trait StreamReader: Send {
     /// What one event says.
     fn read(&mut self, event: &sse::Event<'_>) -> EventMeaning;
 
+    /// Whether the event that was read last brings content, though it means [`EventMeaning::Done`].
+    fn ends_with_content(&self) -> bool {
+        false
+    }
+
     /// Tokens used, as far as the events told.
     fn usage(&self) -> Option<Usage>;
 

@@ -218,6 +218,25 @@ fn who_calls_each_piece_the_last_must_close_well() {
 }
 
 #[test]
+fn pieces_that_are_called_the_last_are_counted_like_others() {
+    let each =
+        "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]},\"finishReason\":\"STOP\"}]}\n\n";
+    gemini().run(|world| async move {
+        for hold_back in [HoldBack::None, HoldBack::FirstContent] {
+            world.upstream.then("a", Step::stream(vec![say(each), say(each), say(each), Piece::Stall]));
+            let path = "/models/m:streamGenerateContent?alt=sse".to_owned();
+            let sent = Request { path, ..request(Delivery::Stream) };
+            let answer = world.wheel.send(sent, holding(hold_back)).await.expect("served");
+            let AnswerBody::Stream(mut body) = answer.body else { panic!("a stream") };
+            for _ in 0..3 {
+                assert_eq!(body.next().await.expect("a piece").expect("a piece"), each);
+            }
+            assert_eq!(body.seen().map(|seen| seen.output_tokens), Some(3), "{hold_back:?}");
+        }
+    });
+}
+
+#[test]
 fn a_reader_who_leaves_frees_the_credit() {
     let narrow = Limits { concurrency: Some(1), ..Limits::default() };
     let scenario = Scenario::keys(["a"]).each_key(|key| key.limits = narrow.clone());

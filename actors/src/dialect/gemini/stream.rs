@@ -30,6 +30,7 @@ pub(super) struct Reader {
     /// How far each candidate is that was seen, by its index.
     candidates: BTreeMap<u64, Progress>,
     finish: Finish,
+    ends_with_content: bool,
 }
 
 /// How far a candidate is.
@@ -71,6 +72,10 @@ impl StreamReader for Reader {
         meaning
     }
 
+    fn ends_with_content(&self) -> bool {
+        self.ends_with_content
+    }
+
     fn usage(&self) -> Option<Usage> {
         self.usage
     }
@@ -97,6 +102,7 @@ impl Reader {
             self.follow(candidate);
         }
         let has_content = candidates.iter().any(has_content);
+        self.ends_with_content = has_content;
         match (self.is_finished(), was_finished) {
             (true, _) if !candidates.is_empty() => EventMeaning::Done,
             // A candidate has begun behind the end of the others.
