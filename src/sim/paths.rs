@@ -19,6 +19,12 @@ pub(crate) enum Sent {
     Counted(Received),
 }
 
+/// Where Gemini's own calls begin.
+pub(crate) const GEMINI: &str = "/v1beta";
+
+/// Where Gemini answers OpenAI's.
+pub(crate) const GEMINI_AS_OPENAI: &str = "/v1beta/openai";
+
 type Reader<'a> = fn(&'a [u8]) -> serde_json::Result<Ask<'a>>;
 
 /// Whether the body of a call is counted instead of kept.
@@ -28,17 +34,13 @@ pub(crate) fn is_upload(method: &Method, path: &str) -> bool {
 
 /// What a call wants.
 pub(crate) fn work<'a>(method: &Method, path: &'a str, sent: &'a Sent) -> Work<'a> {
-    match (method, path) {
-        (&Method::GET, "/v1/models") => return Work::List(None),
-        (&Method::GET, _) if path.starts_with("/v1/models/") => {
-            return Work::List(path.strip_prefix("/v1/models/"));
+    if *method == Method::GET {
+        if let Some(model) = listed(path).filter(|_| generation(path).is_none()) {
+            return Work::List(model);
         }
-        (&Method::GET, _) => {
-            if let Some(bytes) = downloaded(path) {
-                return Work::Ask(Ask::plain(Cow::Borrowed(""), "", Form::Download(bytes)));
-            }
+        if let Some(bytes) = downloaded(path) {
+            return Work::Ask(Ask::plain(Cow::Borrowed(""), "", Form::Download(bytes)));
         }
-        _ => {}
     }
     let body = match sent {
         Sent::Counted(received) => {
@@ -53,7 +55,7 @@ pub(crate) fn work<'a>(method: &Method, path: &'a str, sent: &'a Sent) -> Work<'
         None => match generation(path) {
             Some((model, manner)) if *method == Method::POST => Ask::generation(model, manner, body),
             Some(_) => return Work::Nonsense(Complaint::wrong_method(method.as_str(), path)),
-            None if matches!(path, "/v1/models" | "/v1/files") => {
+            None if listed(path) == Some(None) || path == "/v1/files" => {
                 return Work::Nonsense(Complaint::wrong_method(method.as_str(), path));
             }
             None => return Work::Nonsense(Complaint::unknown_path(method.as_str(), path)),
@@ -65,14 +67,20 @@ pub(crate) fn work<'a>(method: &Method, path: &'a str, sent: &'a Sent) -> Work<'
     }
 }
 
+/// The list of models, or one of it.
+fn listed(path: &str) -> Option<Option<&str>> {
+    let rest = path.strip_prefix(GEMINI).or_else(|| path.strip_prefix("/v1"))?.strip_prefix("/models")?;
+    if rest.is_empty() { Some(None) } else { rest.strip_prefix('/').map(Some) }
+}
+
 fn reader<'a>(path: &str) -> Option<Reader<'a>> {
-    Some(match path {
-        "/v1/chat/completions" => Ask::chat,
-        "/v1/completions" => Ask::completion,
-        "/v1/responses" => Ask::response,
-        "/v1/embeddings" => Ask::embeddings,
-        "/v1/audio/speech" => Ask::speech,
-        "/v1/messages" => Ask::message,
+    Some(match path.strip_prefix(GEMINI_AS_OPENAI).or_else(|| path.strip_prefix("/v1"))? {
+        "/chat/completions" => Ask::chat,
+        "/completions" => Ask::completion,
+        "/responses" => Ask::response,
+        "/embeddings" => Ask::embeddings,
+        "/audio/speech" => Ask::speech,
+        "/messages" => Ask::message,
         _ => return None,
     })
 }
@@ -109,6 +117,10 @@ mod tests {
         assert_eq!((&*ask.model, ask.form), ("g-1", Form::Generation(Manner::Whole)));
         let Work::List(model) = work(&Method::GET, "/v1/models/org/m", &empty) else { panic!() };
         assert_eq!(model, Some("org/m"));
+        let Work::List(None) = work(&Method::GET, "/v1beta/models", &empty) else { panic!() };
+        let body = Sent::Whole(Bytes::from_static(br#"{"model":"g-1","messages":[]}"#));
+        let Work::Ask(ask) = work(&Method::POST, "/v1beta/openai/chat/completions", &body) else { panic!() };
+        assert_eq!(&*ask.model, "g-1");
     }
 
     #[test]

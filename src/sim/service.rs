@@ -57,7 +57,7 @@ pub(crate) async fn answer(
         _ => {}
     }
     let path = head.uri.path();
-    let tongue = Tongue::of(path);
+    let tongue = Tongue::of(path, &head.headers);
     let sent = if is_upload(&head.method, path) { count(body).await? } else { read(body).await? };
     let request_id = head.headers.get(REQUEST_ID);
     let now = era.clock.now();
@@ -80,7 +80,10 @@ pub(crate) async fn answer(
         }
         Ruling::Listed => {
             let Work::List(model) = call.work else { return Err(HangUp) };
-            model.map_or_else(|| models(&era.run.spec().models), |model| json_answer(model_object(model)))
+            match model {
+                None => models(&era.run.spec().models, tongue),
+                Some(model) => json_answer(model_object(model, tongue)),
+            }
         }
         Ruling::Taken { delay, mishap, gauges, mut rng, bill } => {
             // Only an ask is ever taken.
@@ -219,24 +222,22 @@ fn stream(
     response(StatusCode::OK, EVENT_STREAM, AnswerBody::stream(steps))
 }
 
-fn models(models: &[String]) -> Response<AnswerBody> {
+fn models(models: &[String], tongue: Tongue) -> Response<AnswerBody> {
     let any = [ANY_MODEL.to_owned()];
     let models = if models.is_empty() { &any } else { models };
-    let mut body = br#"{"object":"list","data":["#.to_vec();
-    for (place, model) in models.iter().enumerate() {
-        if place > 0 {
-            body.push(b',');
-        }
-        body.extend_from_slice(&model_object(model));
-    }
-    body.extend_from_slice(b"]}");
-    json_answer(body)
+    let (before, after) = tongue.model_list();
+    let objects: Vec<_> = models.iter().map(|model| model_object(model, tongue)).collect();
+    json_answer([before, &objects.join(&b','), after].concat())
 }
 
-fn model_object(model: &str) -> Vec<u8> {
-    let mut body = br#"{"object":"model","created":0,"owned_by":"sim","id":"#.to_vec();
-    write_json_string(&mut body, model);
-    body.push(b'}');
+fn model_object(model: &str, tongue: Tongue) -> Vec<u8> {
+    let (before, after) = tongue.model_object();
+    let mut body = before.to_vec();
+    match tongue {
+        Tongue::OpenAi | Tongue::Anthropic => write_json_string(&mut body, model),
+        Tongue::Gemini => write_json_string(&mut body, &format!("models/{model}")),
+    }
+    body.extend_from_slice(after);
     body
 }
 
