@@ -166,6 +166,10 @@ secret = "your-api-key-here"
 [[route]]
 model = "m"
 candidates = ["local/m"]
+[[server.client]]
+name = "app"
+token_hashes = ["sha256:0000000000000000000000000000000000000000000000000000000000000000"]
+cost_per_day = 5
 "#;
     let ended = run(&Desk::new(config), &["config", "check"], &KEYS);
     for warning in [
@@ -176,6 +180,7 @@ candidates = ["local/m"]
         "keywheel.toml:15:6: provider.unused.id: all its keys are disabled",
         "keywheel.toml:18:10: provider.unused.key.0.secret: the key `used/a` has the same secret at the same address",
         "keywheel.toml:25:10: provider.local.key.0.secret: looks like a placeholder",
+        "keywheel.toml:32:16: server.client.app.cost_per_day: `local/m` has no price, so what may go there is refused",
     ] {
         assert!(
             ended.exited(0).stderr.contains(&format!("warning: {warning}")),
@@ -183,9 +188,9 @@ candidates = ["local/m"]
             ended.stderr
         );
     }
-    assert_eq!(ended.stderr.matches("warning: ").count(), 7, "{}", ended.stderr);
+    assert_eq!(ended.stderr.matches("warning: ").count(), 8, "{}", ended.stderr);
     let told = run(&Desk::new(config), &["config", "check", "--json"], &KEYS).exited(0).summary();
-    assert_eq!(told["warnings"].as_array().map(Vec::len), Some(7));
+    assert_eq!(told["warnings"].as_array().map(Vec::len), Some(8));
     assert_eq!(told["warnings"][0]["line"], json!(5));
 }
 

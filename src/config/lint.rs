@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use keywheel_actors::secret::Fingerprint;
-use keywheel_actors::spec::{Pick, ProviderSpec, Timeouts};
+use keywheel_actors::spec::{CandidateSpec, Pick, ProviderSpec, Timeouts};
 
 use super::load::Config;
 use super::placeholder::is_placeholder;
@@ -37,6 +37,32 @@ pub(super) fn look(root: &Node<'_>, config: &Config) {
         report_all_disabled(spec, &id);
         report_idle_switch(spec, &fields);
         report_keys(spec, &fields, config, &mut owners);
+    }
+    let Some(server) = top.get("server").and_then(|node| node.any_fields()) else { return };
+    for node in tables(&server, "client", "name") {
+        report_unpriced(&node, config);
+    }
+}
+
+/// What a client with a limit of cost may ask for, and is refused for want of a price.
+fn report_unpriced(node: &Node<'_>, config: &Config) {
+    let Some(fields) = node.any_fields() else { return };
+    let (Some(name), Some(cost)) = (fields.get("name"), fields.get("cost_per_day")) else { return };
+    let Some(client) = config.server.clients.iter().find(|client| name.says(&client.name)) else { return };
+    let routes = config.wheel.routes.iter().filter(|route| client.may_use(&route.model));
+    let unpriced = routes.flat_map(|route| &route.candidates).find(|candidate| {
+        let CandidateSpec { provider, model } = candidate;
+        config.prices.of(provider, model).is_none()
+    });
+    let hint = || Some("write a `[[price]]` for it".to_owned());
+    match unpriced {
+        Some(CandidateSpec { provider, model }) => {
+            cost.warn(format!("`{provider}/{model}` has no price, so what may go there is refused"), hint());
+        }
+        None if config.prices.list.is_empty() => {
+            cost.warn("no model has a price, so whatever this client asks for is refused", hint());
+        }
+        None => {}
     }
 }
 
