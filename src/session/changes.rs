@@ -22,10 +22,11 @@ pub(super) fn lines(report: &ReloadReport, before: &Config, after: &Config) -> V
         lines.push("changed prices".to_owned());
     }
     lines.extend(different("client", &clients(&before.server.clients, &after.server.clients)));
-    if taken_over(&after.server) != taken_over(&before.server) {
+    let ((counts_now, counts_later), (counted, started)) = (parts(&after.server), parts(&before.server));
+    if counts_now != counted {
         lines.push("changed `[server]`".to_owned());
     }
-    if for_the_next_start(&after.server) != for_the_next_start(&before.server) {
+    if counts_later != started {
         lines.push("the rest of `[server]` only at the next start".to_owned());
     }
     if after.admin.token != before.admin.token {
@@ -56,34 +57,42 @@ fn clients<'a>(before: &'a [ClientSpec], after: &'a [ClientSpec]) -> Differences
     differences
 }
 
-/// What counts from a reload on, beside the clients.
-fn taken_over(server: &ServerConfig) -> ServerConfig {
-    ServerConfig {
-        deadline: server.deadline,
-        hold_back: server.hold_back,
-        body_bytes_max: server.body_bytes_max,
-        upload_bytes_max: server.upload_bytes_max,
-        bodies_bytes_max: server.bodies_bytes_max,
-        body_timeout: server.body_timeout,
-        forward_headers: server.forward_headers.clone(),
-        ..ServerConfig::default()
-    }
-}
-
-/// What a running gateway has bound, started or handed on already.
-fn for_the_next_start(server: &ServerConfig) -> ServerConfig {
-    let now = ServerConfig::default();
-    ServerConfig {
-        clients: now.clients,
-        deadline: now.deadline,
-        hold_back: now.hold_back,
-        body_bytes_max: now.body_bytes_max,
-        upload_bytes_max: now.upload_bytes_max,
-        bodies_bytes_max: now.bodies_bytes_max,
-        body_timeout: now.body_timeout,
-        forward_headers: now.forward_headers,
-        ..server.clone()
-    }
+/// What counts from a reload on, beside the clients; and what a running gateway has bound, started or handed on already.
+fn parts(server: &ServerConfig) -> (impl PartialEq, impl PartialEq) {
+    let ServerConfig {
+        listen,
+        clients: _,
+        deadline,
+        hold_back,
+        body_bytes_max,
+        upload_bytes_max,
+        bodies_bytes_max,
+        body_timeout,
+        header_timeout,
+        send_timeout,
+        connections_max,
+        drain_grace,
+        workers,
+        access_log,
+        forward_headers,
+        otlp_endpoint,
+        service_name,
+        trace_one_in,
+    } = server;
+    let bodies = (body_bytes_max, upload_bytes_max, bodies_bytes_max, body_timeout);
+    (
+        (deadline, hold_back, bodies, drain_grace, forward_headers, trace_one_in),
+        (
+            listen,
+            header_timeout,
+            send_timeout,
+            connections_max,
+            workers,
+            access_log,
+            otlp_endpoint,
+            service_name,
+        ),
+    )
 }
 
 #[cfg(test)]
