@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::{BadSecret, Dialect, OpenAi, StreamReader};
 use crate::id::Model;
-use crate::outcome::{Fault, Gauges, Usage};
+use crate::outcome::{Fault, Gauges, Reason, Usage};
 use crate::request::Request;
 use crate::secret::Secret;
 use crate::spec::Counting;
@@ -124,7 +124,8 @@ impl Speech {
     }
 }
 
-/// A provider of another family that answers OpenAI's requests: bodies are OpenAI's, refusals its own.
+/// A provider of another family that answers OpenAI's requests: bodies are OpenAI's, refusals its own, or OpenAI's
+/// where it has none of its own for them.
 #[derive(Debug)]
 struct AsOpenAi {
     host: Arc<dyn Dialect>,
@@ -150,11 +151,16 @@ impl Dialect for AsOpenAi {
         body: &[u8],
         now: SystemTime,
     ) -> Option<Fault> {
+        let as_openai = || OpenAi.fault_in(status, headers, body, now);
         if status.is_success() {
-            OpenAi.fault_in(status, headers, body, now)
-        } else {
-            self.host.fault_in(status, headers, body, now)
+            return as_openai();
         }
+        let by_host = self.host.fault_in(status, headers, body, now)?;
+        if !matches!(by_host.reason, Reason::Unclassified | Reason::CallerMistake) {
+            return Some(by_host);
+        }
+        // It may refuse in OpenAI's words at this door: `model_not_found` is no caller's mistake.
+        as_openai().filter(|fault| fault.reason != Reason::Unclassified).or(Some(by_host))
     }
 
     fn gauges(&self, headers: &HeaderMap, now: SystemTime) -> Gauges {
@@ -242,6 +248,20 @@ mod tests {
         let gemini = AsOpenAi { host: Arc::new(Gemini) };
         let body = br#"[{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID"}]}}]"#;
         let fault = gemini.fault_in(StatusCode::BAD_REQUEST, &HeaderMap::new(), body, SystemTime::UNIX_EPOCH);
-        assert_eq!(fault.map(|fault| fault.reason), Some(crate::outcome::Reason::BadCredential));
+        assert_eq!(fault.map(|fault| fault.reason), Some(Reason::BadCredential));
+    }
+
+    #[test]
+    fn what_the_host_says_in_openais_words_is_understood_too() {
+        let refusal = |host: Arc<dyn Dialect>, body: &[u8]| {
+            let (status, headers) = (StatusCode::NOT_FOUND, HeaderMap::new());
+            let fault = AsOpenAi { host }.fault_in(status, &headers, body, SystemTime::UNIX_EPOCH);
+            fault.map(|fault| fault.reason)
+        };
+        let model = br#"{"error":{"message":"The model `g` does not exist or you do not have access to it.","type":"invalid_request_error","param":null,"code":"model_not_found"}}"#;
+        assert_eq!(refusal(Arc::new(Anthropic), model), Some(Reason::ModelDenied));
+        assert_eq!(refusal(Arc::new(Gemini), model), Some(Reason::ModelDenied));
+        let own = br#"{"type":"error","error":{"type":"invalid_request_error","message":"no such thing"}}"#;
+        assert_eq!(refusal(Arc::new(Anthropic), own), Some(Reason::CallerMistake));
     }
 }
