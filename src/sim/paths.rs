@@ -35,8 +35,11 @@ pub(crate) fn is_upload(method: &Method, path: &str) -> bool {
 /// What a call wants.
 pub(crate) fn work<'a>(method: &Method, path: &'a str, sent: &'a Sent) -> Work<'a> {
     if *method == Method::GET {
-        if let Some(model) = listed(path).filter(|_| generation(path).is_none()) {
-            return Work::List(model);
+        if is_list(path) {
+            return Work::List(None);
+        }
+        if let Some(model) = listed(path) {
+            return Work::List(Some(model));
         }
         if let Some(bytes) = downloaded(path) {
             return Work::Ask(Ask::plain(Cow::Borrowed(""), "", Form::Download(bytes)));
@@ -55,7 +58,7 @@ pub(crate) fn work<'a>(method: &Method, path: &'a str, sent: &'a Sent) -> Work<'
         None => match generation(path) {
             Some((model, manner)) if *method == Method::POST => Ask::generation(model, manner, body),
             Some(_) => return Work::Nonsense(Complaint::wrong_method(method.as_str(), path)),
-            None if listed(path) == Some(None) || path == "/v1/files" => {
+            None if is_list(path) || path == "/v1/files" => {
                 return Work::Nonsense(Complaint::wrong_method(method.as_str(), path));
             }
             None => return Work::Nonsense(Complaint::unknown_path(method.as_str(), path)),
@@ -67,10 +70,15 @@ pub(crate) fn work<'a>(method: &Method, path: &'a str, sent: &'a Sent) -> Work<'
     }
 }
 
-/// The list of models, or one of it.
-fn listed(path: &str) -> Option<Option<&str>> {
-    let rest = path.strip_prefix(GEMINI).or_else(|| path.strip_prefix("/v1"))?.strip_prefix("/models")?;
-    if rest.is_empty() { Some(None) } else { rest.strip_prefix('/').map(Some) }
+/// Whether it is the list of models.
+fn is_list(path: &str) -> bool {
+    path.strip_prefix(GEMINI).or_else(|| path.strip_prefix("/v1")) == Some("/models")
+}
+
+/// The model of the list that is asked for alone.
+fn listed(path: &str) -> Option<&str> {
+    let below = path.strip_prefix(GEMINI).or_else(|| path.strip_prefix("/v1"))?;
+    below.strip_prefix("/models/").filter(|_| generation(path).is_none())
 }
 
 fn reader<'a>(path: &str) -> Option<Reader<'a>> {
