@@ -67,9 +67,14 @@ impl Refusal {
         let (status, retry) = match error {
             SendError::Refused(refused) => return Self::of_fault(&refused.fault),
             SendError::Exhausted { last, .. } => return Self::of_fault(last),
-            SendError::Unavailable { obstacle, retry_after, .. } => {
+            SendError::Unavailable { obstacle, retry_after, why, .. } => {
                 let status = status_of(*obstacle);
                 let is_missing = status == StatusCode::NOT_FOUND;
+                let message = if is_missing {
+                    format!("the model doesn't exist, or no key here may use it: {why}")
+                } else {
+                    message
+                };
                 let retry = retry_after.filter(|_| !is_missing).map_or(Retry::Pointless, Retry::After);
                 let code = if is_missing { "model_not_found" } else { code };
                 return Self::new(status, code, message).retrying(retry);
@@ -264,6 +269,22 @@ mod tests {
                 (serde_json::from_slice(&body).expect("JSON"), serde_json::from_str(wanted).expect("JSON"));
             assert_eq!(body, wanted);
         }
+    }
+
+    #[test]
+    fn a_model_that_nobody_has_is_no_matter_of_waiting() {
+        let denied = SendError::Unavailable {
+            why: "of 1 keys of `p`: 1 failed (model_denied)".to_owned(),
+            obstacle: Obstacle::Keys(Cause::Fault(Reason::ModelDenied)),
+            retry_after: Some(Duration::from_secs(86_400)),
+            attempts: Vec::new(),
+        };
+        let refusal = Refusal::of(&denied);
+        assert_eq!((refusal.status, refusal.code.as_str()), (StatusCode::NOT_FOUND, "model_not_found"));
+        let told =
+            "the model doesn't exist, or no key here may use it: of 1 keys of `p`: 1 failed (model_denied)";
+        assert_eq!(refusal.message, told);
+        assert_eq!(header(&refusal.respond(Api::OpenAi), "retry-after"), None);
     }
 
     #[test]
