@@ -122,7 +122,7 @@ fn two_batches_never_share_their_keys() {
     let told = format!(
         "error: `keywheel batch` (process {}) runs with this configuration's keys already\n  \
          hint: two at once would spend each limit twice: wait for it, stop it, or use a configuration with \
-         other keys\n",
+         other keys; a batch beside a gateway goes through it (docs/batch.md)\n",
         first.program.pid()
     );
     assert_eq!(ended.stderr, told);

@@ -452,12 +452,24 @@ fn give_back(
     fault: Fault,
     answer: Option<Box<RawAnswer>>,
 ) {
+    let fault = meant(&job, fault);
     // What was stopped before it left is no call: the provider knows nothing of it.
     if fault.reason != Reason::Stopped {
         let attempt = attempt(line, &job, started, Some(fault.clone()));
         job.attempts.push(attempt);
     }
     slip.settle(End::Failed { fault, back: Some(Back { job, answer }) });
+}
+
+/// A model that isn't there is no lane to rest where the request names none that is known here: all requests without one
+/// would rest with it, files and lists among them.
+fn meant(job: &Job, fault: Fault) -> Fault {
+    match fault.reason {
+        Reason::ModelDenied if job.model().as_str().is_empty() => {
+            Fault { reason: Reason::CallerMistake, scope: Reason::CallerMistake.usual_scope(), ..fault }
+        }
+        _ => fault,
+    }
 }
 
 fn attempt(line: &Line, job: &Job, started: Moment, fault: Option<Fault>) -> Attempt {

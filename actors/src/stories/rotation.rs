@@ -6,12 +6,12 @@ use std::time::Duration;
 use crate::board::{Cause, KeyState};
 use crate::event::EventKind;
 use crate::outcome::{Reason, Scope};
-use crate::request::{Patience, Terms};
+use crate::request::{Delivery, Destination, Patience, Request, Terms};
 use crate::spec::{DAY, Limits, MINUTE, Pick, WindowLimit};
 use crate::wheel::KeyCommand;
 
 use super::scenario::{
-    CALL, Scenario, Seen, at_once, broke, failing, key_id, millis, ok, overloaded, secs, throttled,
+    CALL, Scenario, Seen, at_once, broke, failing, key_id, millis, ok, overloaded, request, secs, throttled,
     throttled_without_hint, unauthorized,
 };
 use crate::error::{Obstacle, SendError};
@@ -424,5 +424,26 @@ fn a_shorter_hint_doesnt_call_a_resting_lane_back() {
             assert!(seen.ended.since_start() >= MINUTE, "{:?}", seen.ended);
         }
         assert_eq!(world.calls().len(), 4);
+    });
+}
+
+#[test]
+fn a_model_that_isnt_there_rests_nothing_where_none_was_named() {
+    let denied = || Step::answer(404, r#"{"error":{"message":"no such model","code":"model_not_found"}}"#);
+    let nameless = || Request {
+        path: "/v2/models/x:generate".to_owned(),
+        body: "{}".into(),
+        model: "".into(),
+        to: Destination::Provider("p".into()),
+        ..request(Delivery::Whole)
+    };
+    Scenario::keys(["a", "b"]).upstream("a", [denied()]).upstream("b", [denied()]).run(|world| async move {
+        for _ in 0..2 {
+            let asked = world.wheel.send(nameless(), Terms::default()).await;
+            let Err(SendError::Refused(refused)) = asked else { panic!("{asked:?}") };
+            assert_eq!((refused.status.as_u16(), refused.attempts.len()), (404, 1));
+        }
+        assert!(world.wheel.send(nameless(), Terms::default()).await.is_ok());
+        assert_eq!(world.calls().len(), 3);
     });
 }
