@@ -59,6 +59,29 @@ impl Watched {
     }
 }
 
+/// What the last reload that nobody had asked for changed.
+///
+/// Whoever changes a file asks for a reload behind that. If the file was looked at in between, its change would be told to
+/// nobody, and whoever asks would hear that it changed nothing.
+#[derive(Default)]
+struct Untold {
+    /// The file as it was read then.
+    looks: Option<Looks>,
+    changes: Vec<String>,
+}
+
+impl Untold {
+    /// The changes since somebody was told, for who asks while the file looks like that.
+    fn and(&mut self, looks: Option<&Looks>, changes: Vec<String>) -> Vec<String> {
+        let Self { looks: then, changes: mut all } = std::mem::take(self);
+        if then.as_ref() != looks {
+            return changes;
+        }
+        all.extend(changes);
+        all
+    }
+}
+
 /// Reloads until it is aborted. Every configuration that is taken over is told to `tell`.
 pub(super) fn spawn(
     source: Source,
@@ -78,6 +101,7 @@ async fn watch_over(
     mut requests: mpsc::Receiver<ReloadRequest>,
 ) {
     let Watched { path, mut looks, mut hangup } = watched;
+    let mut untold = Untold::default();
     let mut look = interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -99,9 +123,10 @@ async fn watch_over(
             Ok(changes) => tracing::info!(?changes, "the configuration was read again"),
             Err(problem) => tracing::error!(%problem, "the configuration stays as it was"),
         }
-        if let Some(asked) = asked {
+        match asked {
             // Whoever asked may have left.
-            let _ = asked.send(done);
+            Some(asked) => drop(asked.send(done.map(|changes| untold.and(looks.as_ref(), changes)))),
+            None => untold = Untold { looks: looks.clone(), changes: done.unwrap_or_default() },
         }
     }
 }
@@ -139,4 +164,27 @@ async fn reload(
     }
     tell.send_replace(Arc::new(config));
     Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(bytes: u64) -> Looks {
+        Looks { changed: None, bytes, inode: 1 }
+    }
+
+    fn said(line: &str) -> Vec<String> {
+        vec![line.to_owned()]
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_told_once_to_who_asks_with_the_same_file() {
+        let noticed = || Untold { looks: Some(file(1)), changes: said("added client app") };
+        let mut untold = noticed();
+        assert_eq!(untold.and(Some(&file(1)), Vec::new()), ["added client app"]);
+        assert!(untold.and(Some(&file(1)), Vec::new()).is_empty(), "it has been told");
+        assert_eq!(noticed().and(Some(&file(2)), said("changed routes")), ["changed routes"], "another file");
+        assert_eq!(noticed().and(Some(&file(1)), said("changed routes")).len(), 2, "a secret's own file");
+    }
 }
