@@ -12,8 +12,9 @@ use crate::outcome::{Fault, Reason};
 use crate::request::{Delivery, HoldBack};
 use crate::upstream::BodyStream;
 
-use super::call::{Late, Limits, Line, transport_fault};
+use super::call::{Line, transport_fault};
 use super::joined::Joined;
+use super::limits::{Late, Limits};
 use super::stream::Begun;
 
 /// Longer answers than this are no model's: images and audio come as links or in parts.

@@ -8,7 +8,6 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use bytes::Bytes;
@@ -21,7 +20,6 @@ use crate::error::SendError;
 use crate::id::KeyId;
 use crate::outcome::{Attempt, Fault, Gauges, Reason, Served, Usage};
 use crate::policy::budget::RetryKind;
-use crate::policy::pick::KeyIndex;
 use crate::policy::route::Charge;
 use crate::request::{Delivery, HoldBack, Request};
 use crate::secret::{Fingerprint, Secret};
@@ -33,9 +31,9 @@ use crate::wheel::{Answer, AnswerBody, AnswerStream};
 use super::body::{self, Body, NoBody, Shape};
 use super::hub::Hub;
 use super::job::Job;
-use super::kernel::Ref;
-use super::key::Key;
-use super::message::{Back, Committed, End, Forward, Outcome, RawAnswer, Stray};
+use super::limits::{Late, Limits};
+use super::message::{Back, Committed, End, RawAnswer};
+use super::slip::Slip;
 use super::{stream, waiting};
 
 /// What all calls of one key have in common.
@@ -73,86 +71,6 @@ impl Line {
     /// Whether both are of the same key: one that got its name or its place later is another.
     pub(crate) fn is_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.barred, &other.barred)
-    }
-}
-
-/// The duty to report how a call ended. Dropped unfilled it reports a cancelled one.
-pub(crate) struct Slip {
-    outcome: Option<Outcome>,
-    key: Ref<Key>,
-    line: Arc<Line>,
-}
-
-impl Slip {
-    pub(crate) fn new(outcome: Outcome, key: Ref<Key>, line: Arc<Line>) -> Self {
-        Self { outcome: Some(outcome), key, line }
-    }
-
-    /// Notes what is known before the end.
-    pub(crate) fn note(&mut self, note: impl FnOnce(&mut Outcome)) {
-        if let Some(outcome) = &mut self.outcome {
-            note(outcome);
-        }
-    }
-
-    /// Reports the end.
-    pub(crate) fn settle(mut self, end: End) {
-        self.send(end);
-    }
-
-    fn send(&mut self, end: End) {
-        let Some(mut outcome) = self.outcome.take() else { return };
-        outcome.took = self.line.hub.clock.now().since(outcome.made.started);
-        outcome.end = end;
-        // If the key is gone the letter comes back in the error and, dropped, goes to its successor.
-        let _ = self.key.tell(OutcomeLetter::new(outcome, Arc::clone(&self.line)));
-    }
-}
-
-impl Drop for Slip {
-    fn drop(&mut self) {
-        self.send(End::Cancelled);
-    }
-}
-
-/// An outcome in the mail. Dropped unopened it goes to the key's successor.
-pub(crate) struct OutcomeLetter {
-    outcome: Option<Outcome>,
-    line: Arc<Line>,
-}
-
-impl OutcomeLetter {
-    pub(crate) fn new(outcome: Outcome, line: Arc<Line>) -> Self {
-        Self { outcome: Some(outcome), line }
-    }
-
-    /// Whether it is of the key of that line, and not of one that had its place before.
-    pub(crate) fn is_of(&self, line: &Line) -> bool {
-        self.line.is_of(line)
-    }
-
-    /// Whose call it was.
-    pub(crate) fn key(&self) -> Option<KeyIndex> {
-        self.outcome.as_ref().map(|outcome| outcome.key)
-    }
-
-    /// Takes the outcome out; from here on its holder answers for it.
-    pub(crate) fn open(mut self) -> Option<Outcome> {
-        self.outcome.take()
-    }
-}
-
-impl Drop for OutcomeLetter {
-    fn drop(&mut self) {
-        let Some(outcome) = self.outcome.take() else { return };
-        let letter = Self::new(outcome, Arc::clone(&self.line));
-        let provider = self.line.key.provider.clone();
-        let forward = Forward { provider, message: Stray(letter) };
-        // By way of Root: the provider itself may be the one that is crashing.
-        if let Err(Forward { message: Stray(letter), .. }) = self.line.hub.root.tell(forward) {
-            // Without Root the wheel is stopping, and nobody counts any more.
-            drop(letter.open());
-        }
     }
 }
 
@@ -255,49 +173,6 @@ enum GoodBody {
     Stream(Box<stream::Begun>),
 }
 
-/// The moments by which things must have happened.
-#[derive(Clone, Copy)]
-pub(crate) struct Limits {
-    first_content: Moment,
-    total: Moment,
-    deadline: Moment,
-    pub(crate) idle: Duration,
-}
-
-impl Limits {
-    fn new(line: &Line, job: &Job, started: Moment) -> Self {
-        let timeouts = &line.timeouts;
-        let first = match (job.request.delivery, job.progress.next()) {
-            (Delivery::Whole | Delivery::Passed, _) => timeouts.whole_content,
-            (Delivery::Stream, Some(_)) => timeouts.first_content_with_fallback,
-            (Delivery::Stream, None) => timeouts.first_content,
-        };
-        let total = started + timeouts.total;
-        Self {
-            first_content: (started + first).min(total),
-            total,
-            deadline: job.terms.deadline,
-            idle: timeouts.idle,
-        }
-    }
-
-    /// The last moment for anything at all.
-    pub(crate) fn last(&self) -> Moment {
-        self.total.min(self.deadline)
-    }
-
-    /// What it means that `what` didn't happen by then.
-    pub(crate) fn overrun(&self, now: Moment, what: &str) -> Late {
-        if now >= self.deadline { Late::Deadline } else { Late::Stalled(Fault::new(Reason::Stalled, what)) }
-    }
-}
-
-/// Why waiting ended.
-pub(crate) enum Late {
-    Deadline,
-    Stalled(Fault),
-}
-
 impl From<Late> for Progress {
     fn from(late: Late) -> Self {
         match late {
@@ -335,7 +210,7 @@ async fn exchange(
         return Progress::Failed(Fault::new(Reason::Stopped, "the key was disabled before the call"), None);
     }
     let clock = line.hub.clock;
-    let by = limits.first_content.min(limits.deadline);
+    let by = limits.for_an_answer();
     let upload = call.upload.clone();
     let is_head = call.method == Method::HEAD;
     let response = match timeout_at(clock.instant(by), line.hub.upstream.call(call)).await {

@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 
 use amend::{KeyTerms, NOT_ENABLED, concurrency_of, own_windows, pace_of};
 
-use super::call::{self, Line, NOTHING_KNOWN, OutcomeLetter, Slip};
+use super::call::{self, Line, NOTHING_KNOWN};
 use super::job::Job;
 use super::kernel::{Life, Me, Message, On, Ref};
 use super::memory::{self, Recollection};
@@ -39,6 +39,7 @@ use super::message::{
 };
 use super::provider::{PACING_MAX, Provider};
 use super::root::Root;
+use super::slip::{OutcomeLetter, Slip};
 use super::state::Told;
 use super::stats::Tally;
 

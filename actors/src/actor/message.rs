@@ -32,10 +32,11 @@ use crate::store::Changes;
 use crate::tokens::Tokens;
 use crate::wheel::{DrainReport, Kept, KeyCommand};
 
-use super::call::{Line, OutcomeLetter};
+use super::call::Line;
 use super::job::Job;
 use super::kernel::{Down, Message};
 use super::key::KeyRelic;
+use super::slip::OutcomeLetter;
 use super::state::Told;
 use super::stats::Tally;
 

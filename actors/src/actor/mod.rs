@@ -18,6 +18,8 @@ pub(crate) mod job;
 
 mod body;
 mod call;
+mod limits;
+pub(crate) mod slip;
 pub(crate) mod waiting;
 
 pub(crate) mod stream;

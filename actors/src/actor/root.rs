@@ -17,7 +17,6 @@ use crate::stats::KeyStats;
 use crate::store::Store;
 use crate::wheel::DrainReport;
 
-use super::call::OutcomeLetter;
 use super::hub::{Door, Hub, HubParts};
 use super::job::Job;
 use super::kernel::{self, Down, Life, Me, On, Ref};
@@ -28,6 +27,7 @@ use super::message::{
 };
 use super::provider::{Exit, Provider, ProviderRelic};
 use super::routing::Routing;
+use super::slip::OutcomeLetter;
 use super::state;
 use super::stats::Stats;
 

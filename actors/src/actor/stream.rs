@@ -22,8 +22,9 @@ use crate::secret::Secret;
 use crate::upstream::BodyStream;
 
 use super::body::NoBody;
-use super::call::{Limits, Line, scrub_fault, transport_fault, without_words};
+use super::call::{Line, scrub_fault, transport_fault, without_words};
 use super::joined::Joined;
+use super::limits::Limits;
 
 /// A stream is held back no longer than this before it is committed without content.
 const HELD_EVENTS_MAX: usize = 64;

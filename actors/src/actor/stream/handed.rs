@@ -13,8 +13,10 @@ use crate::outcome::{Fault, Reason, Usage};
 use crate::policy::budget::RetryKind;
 use crate::upstream::{BodyStream, TransportError};
 
-use super::super::call::{Late, Line, Slip, scrub_fault, transport_fault};
+use super::super::call::{Line, scrub_fault, transport_fault};
+use super::super::limits::Late;
 use super::super::message::End;
+use super::super::slip::Slip;
 use super::closing_time::{Closes, Entry, Why};
 use super::{Begun, Events, UNCLOSED, is_said_to_be_whole, is_whole, last_mark, look};
 
