@@ -1,6 +1,6 @@
 //! Bodies that come too slowly, and bodies that are too many at once.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 
 use keywheel::clients::TokenHash;
@@ -34,16 +34,15 @@ fn begin(gateway: &Gateway, request: &str) -> TcpStream {
     client
 }
 
-/// Hears an answer of one JSON object. Its connection may stay open a while for what still comes of a refused body.
-fn heard(mut client: TcpStream) -> String {
-    let mut heard = String::new();
-    while !heard.ends_with('}') {
-        let mut piece = [0; 4_096];
-        let bytes = client.read(&mut piece).expect("it is answered");
-        assert!(bytes > 0, "{heard}");
-        heard.push_str(str::from_utf8(&piece[..bytes]).expect("text"));
+/// Hears a refusal. Its connection may stay open a while for what still comes of a refused body.
+fn heard(client: TcpStream) -> String {
+    let mut client = BufReader::new(client);
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"}}") {
+        let bytes = client.read_until(b'}', &mut heard).expect("it is answered");
+        assert!(bytes > 0, "{}", String::from_utf8_lossy(&heard));
     }
-    heard
+    String::from_utf8(heard).expect("text")
 }
 
 #[test]

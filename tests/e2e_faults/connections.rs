@@ -1,7 +1,7 @@
 //! Clients that hold their connection, with a head that doesn't end or a body that nobody wants; and those that ask
 //! in ways of their own.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::thread;
 
@@ -20,20 +20,19 @@ fn a_head_that_doesnt_end_ends_its_connection_whichever_it_is() {
     let sim = start(SimSpec::with_keys(1));
     let desk = desk(&sim);
     let gateway = Gateway::start(&desk, &["--set", "server.header_timeout=1s"]);
-    let mut client = TcpStream::connect(&gateway.address).expect("somebody listens");
+    let client = TcpStream::connect(&gateway.address).expect("somebody listens");
     client.set_read_timeout(Some(PATIENCE)).expect("a limit");
+    let mut client = BufReader::new(client);
     for _ in 0..2 {
-        client.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("it is taken");
+        client.get_mut().write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("it is taken");
         let mut heard = String::new();
         while !heard.ends_with("live\n") {
-            let mut piece = [0; 512];
-            let bytes = client.read(&mut piece).expect("it comes");
+            let bytes = client.read_line(&mut heard).expect("it comes");
             assert!(bytes > 0, "{heard}");
-            heard.push_str(str::from_utf8(&piece[..bytes]).expect("text"));
         }
     }
-    client.write_all(b"GET /livez HTTP/1.1\r\nhost: loc").expect("it is taken");
-    assert_eq!(client.read(&mut [0]).expect("it is closed in time"), 0);
+    client.get_mut().write_all(b"GET /livez HTTP/1.1\r\nhost: loc").expect("it is taken");
+    assert_eq!(client.read_to_end(&mut Vec::new()).expect("it is closed in time"), 0);
 }
 
 #[test]
