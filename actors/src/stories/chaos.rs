@@ -349,13 +349,20 @@ async fn all_serve_with_all_their_credits(world: &World) {
         }
     }
     world.upstream.otherwise(Step::answer(200, "{}").after(secs(1)));
-    let jobs = world.send_many(9);
-    world.advance(millis(500)).await;
-    let in_flight: u32 = KEYS.iter().map(|name| world.key(name).in_flight).sum();
-    assert_eq!(in_flight, 9, "three keys with three credits each");
-    for job in jobs {
-        assert!(job.await.expect("lives").ending.is_ok());
+    // Throttles have taught a key a pace, which it outgrows when it has time; a credit that is lost never comes back.
+    for _ in 0..100 {
+        let jobs = world.send_many(9);
+        world.advance(millis(500)).await;
+        let in_flight: u32 = KEYS.iter().map(|name| world.key(name).in_flight).sum();
+        for job in jobs {
+            assert!(job.await.expect("lives").ending.is_ok());
+        }
+        if in_flight == 9 {
+            return;
+        }
+        world.advance(secs(600)).await;
     }
+    panic!("three keys with three credits each");
 }
 
 proptest! {
